@@ -1,0 +1,1 @@
+"""What the data looks like: every feature once, and the reviewed schema."""

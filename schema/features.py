@@ -1,0 +1,89 @@
+"""Every feature once: its name, where it comes from, and how the model reads it.
+
+Nothing outside this file spells a feature name. Raw features are what `ratings.dat`, `movies.dat`
+and `users.dat` hold and what the served signatures take; transformed features are what the Transform
+component derives from them and what the model is trained on.
+
+Transformed categorical features are indices with one layout everywhere:
+
+| index                      | meaning                                            |
+|----------------------------|----------------------------------------------------|
+| 0                          | padding, or the value is missing                   |
+| 1 .. V                     | the V vocabulary entries, most frequent first      |
+| V + 1 .. V + `oov_buckets` | values outside the vocabulary, spread by hash      |
+"""
+
+import dataclasses
+import enum
+from pathlib import Path
+
+SCHEMA_PATH = Path(__file__).parent / "schema.pbtxt"
+
+MISSING_INT = -1
+MISSING_STRING = ""
+
+
+class Dtype(enum.Enum):
+    """The type of a raw feature's values, as tf.Example stores them."""
+
+    INT64 = "int64"
+    FLOAT = "float"
+    BYTES = "bytes"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One raw feature."""
+
+    name: str
+    dtype: Dtype
+    multivalent: bool = False  # a list of values per example, not just one
+    oov_buckets: int = 0  # categorical features only: indices for values outside the vocabulary
+
+    @property
+    def index_name(self) -> str:
+        """Name of the transformed categorical feature."""
+        return f"{self.name}_index"
+
+    @property
+    def z_score_name(self) -> str:
+        """Name of the transformed numeric feature."""
+        return f"{self.name}_z"
+
+    @property
+    def vocabulary_name(self) -> str:
+        """Name of the vocabulary file in the transform graph."""
+        return f"{self.name}_vocabulary"
+
+
+UID = Feature(name="uid", dtype=Dtype.INT64, oov_buckets=1)
+MID = Feature(name="mid", dtype=Dtype.INT64, oov_buckets=1)
+GENRES = Feature(name="genres", dtype=Dtype.BYTES, multivalent=True, oov_buckets=1)
+GENDER = Feature(name="gender", dtype=Dtype.BYTES, oov_buckets=1)
+AGE = Feature(name="age", dtype=Dtype.INT64, oov_buckets=1)
+OCCUPATION = Feature(name="occupation", dtype=Dtype.INT64, oov_buckets=1)
+ZIP = Feature(name="zip", dtype=Dtype.BYTES)
+
+RATING = Feature(name="rating", dtype=Dtype.FLOAT)
+TIMESTAMP = Feature(name="timestamp", dtype=Dtype.INT64)
+TITLE = Feature(name="title", dtype=Dtype.BYTES)
+
+# How much a user or movie was rated in the training split: one of ACTIVITY_LEVELS. For slices only.
+USER_ACTIVITY = Feature(name="user_activity", dtype=Dtype.BYTES)
+MOVIE_ACTIVITY = Feature(name="movie_activity", dtype=Dtype.BYTES)
+ACTIVITY_LEVELS = ("cold", "light", "heavy")
+
+LABEL = RATING
+
+# Columns of users.dat and movies.dat beyond the id, in file order where the file has them.
+USER_FEATURES = (GENDER, AGE, OCCUPATION, ZIP)
+MOVIE_FEATURES = (GENRES,)
+
+# What a request to the served model carries.
+SERVED = (UID, MID, *USER_FEATURES, *MOVIE_FEATURES)
+
+CATEGORICAL = (UID, MID, GENRES, GENDER, AGE, OCCUPATION)
+NUMERIC = (ZIP, AGE, OCCUPATION)
+
+# Everything that a tf.Example of the pipeline holds.
+EXAMPLE = (*SERVED, RATING, TIMESTAMP, TITLE, USER_ACTIVITY, MOVIE_ACTIVITY)
