@@ -1,0 +1,182 @@
+"""A SavedModel as TensorFlow Serving loads it: by tag, into a Session of its own graph.
+
+A model can load eagerly and still fail here (https://github.com/tensorflow/serving/issues/2250), so
+whatever judges or serves a model goes through this loader.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_shape_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving import errors
+
+_INIT_OP = "__saved_model_init_op"
+
+
+class SessionModel:
+    """A loaded SavedModel; safe to run from many threads at once.
+
+    Args:
+        path: The folder that holds `saved_model.pb`.
+
+    Raises:
+        ModelNotLoadable: The folder holds no SavedModel, or a broken one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        try:
+            with graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(
+                    self._session, [tf.saved_model.SERVING], str(self.path)
+                )
+        # Broken files raise anything from OSError to KeyError, depending on where they are broken.
+        except Exception as error:
+            self._session.close()
+            reason = _cause(error) if isinstance(error, tf.errors.OpError) else error
+            raise errors.ModelNotLoadable(f"cannot load {self.path}: {reason}") from error
+        graph.finalize()
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
+            name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT_OP
+        }
+        self._callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Answer one request.
+
+        Args:
+            signature: Name of one of `signatures`.
+            inputs: An array for each of the signature's inputs, of its exact type and a fitting shape;
+                strings as `bytes` or `str` in an object array, or as a NumPy string array.
+            output_filter: Names of the outputs to compute; empty means all.
+
+        Returns:
+            An array for each output; strings as object arrays of `bytes`.
+
+        Raises:
+            SignatureNotFound: `signature` is not among `signatures`.
+            InvalidRequest: An input is missing, unknown or of the wrong type or shape, an output is
+                unknown, or the graph refuses the values.
+            ModelFailed: The graph fails otherwise.
+        """
+        if signature not in self.signatures:
+            raise errors.SignatureNotFound(f'Serving signature key "{signature}" not found.')
+        definition = self.signatures[signature]
+        _check_names(definition, inputs, output_filter)
+        names = tuple(output_filter) or tuple(sorted(definition.outputs))
+        feeds = [_checked(name, inputs[name], definition.inputs[name]) for name in sorted(definition.inputs)]
+        try:
+            values = self._callable(signature, names)(*feeds)
+        except tf.errors.InvalidArgumentError as error:
+            raise errors.InvalidRequest(_cause(error)) from error
+        except tf.errors.OpError as error:
+            # An object array of something else than strings gets as far as the feed.
+            if "Unsupported object type" in error.message:
+                raise errors.InvalidRequest(_cause(error)) from error
+            raise errors.ModelFailed(_cause(error), error.error_code) from error
+        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+    def close(self) -> None:
+        """Free the model; a request that still runs is cancelled."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _callable(self, signature: str, outputs: tuple[str, ...]) -> Callable[..., list[Any]]:
+        """Return the signature's run function: `Session.run` would resolve all names at each call."""
+        with self._lock:
+            if (signature, outputs) not in self._callables:
+                definition = self.signatures[signature]
+                tensor = self._session.graph.get_tensor_by_name
+                self._callables[signature, outputs] = self._session.make_callable(
+                    [tensor(definition.outputs[name].name) for name in outputs],
+                    feed_list=[tensor(definition.inputs[name].name) for name in sorted(definition.inputs)],
+                )
+            return self._callables[signature, outputs]
+
+
+def _check_names(
+    definition: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str]
+) -> None:
+    """Compare names with the signature's, in TensorFlow Serving's words."""
+    sent, required = set(inputs), set(definition.inputs)
+    if sent != required:
+        raise errors.InvalidRequest(
+            f"input size does not match signature: {len(sent)}!={len(required)} len({_set(sent)}) != "
+            f"len({_set(required)}). Sent extra: {_set(sent - required)}. "
+            f"Missing but required: {_set(required - sent)}."
+        )
+    for index, name in enumerate(output_filter):
+        if name not in definition.outputs:
+            raise errors.InvalidRequest(
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {_set(set(definition.outputs))}."
+            )
+        if name in output_filter[:index]:
+            raise errors.InvalidRequest(f"duplicate output tensor alias: {name}")
+
+
+def _checked(name: str, value: np.ndarray, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
+    """Return an input's value as the Session takes it."""
+    expected = tf.dtypes.as_dtype(info.dtype)
+    array = np.asarray(value)
+    if array.dtype.kind in "SU":
+        array = array.astype(object)
+    try:
+        provided = tf.dtypes.as_dtype(array.dtype)
+    except TypeError as error:
+        raise errors.InvalidRequest(f"Expects input {name} to be {expected.name}: {error}") from error
+    if provided != expected:
+        raise errors.InvalidRequest(
+            f"Expects input {name} to be {expected.name} but {provided.name} is provided"
+        )
+    if not _fits(array.shape, info.tensor_shape):
+        shape = [dim.size for dim in info.tensor_shape.dim]
+        raise errors.InvalidRequest(
+            f"Expects input {name} to have shape {shape} but {list(array.shape)} is provided"
+        )
+    return array
+
+
+def _fits(shape: tuple[int, ...], expected: tensor_shape_pb2.TensorShapeProto) -> bool:
+    if expected.unknown_rank:
+        return True
+    sizes = [dim.size for dim in expected.dim]
+    return len(shape) == len(sizes) and all(want in (-1, got) for got, want in zip(shape, sizes, strict=True))
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """Return what the kernel said, without the trace of where its node was built."""
+    lines = [line.strip() for line in error.message.splitlines()]
+    told = [
+        line
+        for line in lines
+        if line
+        and not line.startswith(("Graph execution error", "Detected at node", "<stack traces", "[[", "File "))
+    ]
+    return told[0] if told else type(error).__name__
+
+
+def _set(names: set[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

@@ -1,0 +1,184 @@
+"""The numbered versions of a model in its serving folder, `<base_path>/<version>/`.
+
+The folder is the truth: whatever serves or compares models reads it, and `publish` is how a version gets
+in. A version appears whole or not at all, and its number is never used again.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from serving import errors
+
+SAVED_MODEL = "saved_model.pb"
+ASSETS_EXTRA = "assets.extra"
+MANIFEST = Path(ASSETS_EXTRA, "manifest.json")
+"""The manifest, relative to the version's folder."""
+
+_FINGERPRINT = "fingerprint"
+# TensorFlow Serving passes over every name that is no number.
+_INCOMING = ".incoming-"
+_LOCK = ".publish.lock"
+_LAST_VERSION = ".last-version"
+
+
+def versions(base_path: str | Path) -> list[int]:
+    """Return the complete versions, oldest first; none for a folder that does not exist."""
+    base = Path(base_path)
+    return [version for version in _numbers(base) if (base / str(version) / SAVED_MODEL).is_file()]
+
+
+def latest(base_path: str | Path) -> int | None:
+    """Return the highest complete version, or None."""
+    return max(versions(base_path), default=None)
+
+
+def manifest(base_path: str | Path, version: int) -> dict[str, Any]:
+    """Return what the manifest of a version says; empty if the version came without one.
+
+    Raises:
+        ModelNotFound: There is no such version.
+        ValueError: The manifest is not a JSON object.
+    """
+    folder = Path(base_path, str(version))
+    if not (folder / SAVED_MODEL).is_file():
+        known = ", ".join(map(str, versions(base_path))) or "none"
+        raise errors.ModelNotFound(f"no version {version} in {base_path}; versions there: {known}")
+    return _read_manifest(folder)
+
+
+def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -> int:
+    """Copy a model into the serving folder as its next version.
+
+    The copy is made beside the versions, forced to disk, and renamed into place, so that no server ever
+    sees a part of it and a crash at any point leaves either the version or a leftover that the next call
+    removes. The same fingerprint is published once: a call that is repeated after a crash, or made twice
+    at the same time, returns the version that is there.
+
+    Args:
+        model_dir: A SavedModel with all that belongs to it; links in it are followed.
+        base_path: The serving folder, on a local file system; made if missing.
+        fingerprint: Identity of what is published; written into the version's manifest, beside what
+            the model's own manifest says.
+
+    Returns:
+        The version: one more than the highest that ever was.
+
+    Raises:
+        ModelNotFound: `model_dir` holds no SavedModel.
+        ValueError: The fingerprint is empty.
+    """
+    source, base = Path(model_dir), Path(base_path)
+    if not fingerprint:
+        raise ValueError("`fingerprint` must not be empty")
+    if not (source / SAVED_MODEL).is_file():
+        raise errors.ModelNotFound(f"{source} is not a SavedModel: it has no {SAVED_MODEL}")
+    base.mkdir(parents=True, exist_ok=True)
+    with _locked(base):
+        # Under the lock, whatever is still incoming was left by a publisher that died.
+        for leftover in base.glob(f"{_INCOMING}*"):
+            shutil.rmtree(leftover)
+        published = _published(base, fingerprint)
+        if published is not None:
+            return published
+        incoming = base / f"{_INCOMING}{uuid.uuid4().hex}"
+        try:
+            _copy(source, incoming, fingerprint)
+            version = _rename_to_next(incoming, base)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+        _write(base / _LAST_VERSION, str(version))
+        _sync_folder(base)
+        return version
+
+
+def _numbers(base: Path) -> list[int]:
+    """Return the numbers of all version folders, complete or not, sorted."""
+    if not base.is_dir():
+        return []
+    names = (entry.name for entry in base.iterdir() if entry.is_dir())
+    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name, re.ASCII))
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _published(base: Path, fingerprint: str) -> int | None:
+    """Return the newest version of that fingerprint; a version with a broken manifest has none."""
+    for version in reversed(versions(base)):
+        with contextlib.suppress(ValueError):
+            if _read_manifest(base / str(version)).get(_FINGERPRINT) == fingerprint:
+                return version
+    return None
+
+
+def _copy(source: Path, target: Path, fingerprint: str) -> None:
+    """Copy a model and put the fingerprint into its manifest, all of it on the disk at the end."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    (target / MANIFEST).parent.mkdir(exist_ok=True)
+    content = _read_manifest(target) | {_FINGERPRINT: fingerprint}
+    (target / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for folder, _, files in os.walk(target):
+        # The source may be read-only, and a folder copies its mode.
+        Path(folder).chmod(0o755)
+        for file in files:
+            with Path(folder, file).open("rb") as opened:
+                os.fsync(opened.fileno())
+        _sync_folder(Path(folder))
+
+
+def _rename_to_next(incoming: Path, base: Path) -> int:
+    """Rename to the next free number, past any that someone else takes meanwhile."""
+    last = base / _LAST_VERSION
+    ever = int(last.read_text()) if last.is_file() else 0
+    version = max([ever, *_numbers(base)]) + 1
+    while True:
+        try:
+            incoming.rename(base / str(version))
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            version += 1
+        else:
+            return version
+
+
+@contextlib.contextmanager
+def _locked(base: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process that holds it."""
+    with (base / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a small file atomically."""
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

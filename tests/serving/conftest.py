@@ -1,0 +1,200 @@
+"""A small model with the signatures of the real one, whose ratings can be worked out by hand."""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from schema import features
+from serving import catalogue, versions, warmup
+from serving.catalogue import Catalogue
+from serving.server import Server, ServerConfig
+
+MISSING = features.MISSING_STRING
+
+
+def _spec(feature, batch):
+    dtype = tf.int64 if feature.dtype is features.Dtype.INT64 else tf.string
+    return tf.TensorSpec([batch, None] if feature.multivalent else [batch], dtype, name=feature.name)
+
+
+class StandInModel(tf.Module):
+    """rating = bias + (uid mod 4)/4 + (mid mod 8)/8 + genres/16 + (gender is F)/2
+    + age/1024 + occupation/2048 + (length of zip)/4096, each exact in float32; missing ages and occupations
+    count as -1."""
+
+    def __init__(self, bias):
+        super().__init__()
+        self.bias = tf.Variable(float(bias))
+
+    def rating(self, raw):
+        def number(feature):
+            return tf.cast(raw[feature.name], tf.float32)
+
+        genres = tf.cast(raw[features.GENRES.name] != MISSING, tf.float32)
+        return (
+            self.bias
+            + tf.cast(raw[features.UID.name] % 4, tf.float32) / 4
+            + tf.cast(raw[features.MID.name] % 8, tf.float32) / 8
+            + tf.reduce_sum(genres, axis=1) / 16
+            + tf.cast(raw[features.GENDER.name] == "F", tf.float32) / 2
+            + number(features.AGE) / 1024
+            + number(features.OCCUPATION) / 2048
+            + tf.cast(tf.strings.length(raw[features.ZIP.name]), tf.float32) / 4096
+        )
+
+    def signatures(self):
+        def predict(**raw):
+            return {features.RATING.name: self.rating(raw)}
+
+        def rank(**raw):
+            rating = self.rating(raw)
+            order = tf.argsort(rating, direction="DESCENDING", stable=True)
+            return {
+                features.MID.name: tf.gather(raw[features.MID.name], order),
+                features.RATING.name: tf.gather(rating, order),
+            }
+
+        def examples(examples):
+            parsed = tf.io.parse_example(
+                examples,
+                {
+                    feature.name: tf.io.VarLenFeature(tf.string)
+                    if feature.multivalent
+                    else tf.io.FixedLenFeature(
+                        [],
+                        tf.int64 if feature.dtype is features.Dtype.INT64 else tf.string,
+                    )
+                    for feature in features.SERVED
+                },
+            )
+            parsed[features.GENRES.name] = tf.sparse.to_dense(parsed[features.GENRES.name])
+            return predict(**parsed)
+
+        def busy(rounds):
+            _, value = tf.while_loop(
+                lambda index, _: index < rounds,
+                lambda index, value: (index + 1, tf.math.cos(value)),
+                [tf.constant(0, tf.int64), tf.ones([100_000])],
+                parallel_iterations=1,
+            )
+            return {features.RATING.name: tf.reduce_mean(value)}
+
+        def read(path):
+            return {"content": tf.io.read_file(path)}
+
+        user = (features.UID, *features.USER_FEATURES)
+        movie = (features.MID, *features.MOVIE_FEATURES)
+        return {
+            "serving_default": tf.function(
+                examples, input_signature=[tf.TensorSpec([None], tf.string, name="examples")]
+            ).get_concrete_function(),
+            "predict": tf.function(predict).get_concrete_function(
+                **{feature.name: _spec(feature, None) for feature in features.SERVED}
+            ),
+            "rank": tf.function(rank).get_concrete_function(
+                **{feature.name: _spec(feature, 1) for feature in user},
+                **{feature.name: _spec(feature, None) for feature in movie},
+            ),
+            "busy": tf.function(busy).get_concrete_function(tf.TensorSpec([], tf.int64, name="rounds")),
+            "read": tf.function(read).get_concrete_function(tf.TensorSpec([], tf.string, name="path")),
+        }
+
+
+def movies_table():
+    return pa.table(
+        {
+            features.MID.name: [1193, 661, 8],
+            features.TITLE.name: [
+                "One Flew Over the Cuckoo's Nest (1975)",
+                "Misérables, Les (1995)",
+                "Eight",
+            ],
+            features.GENRES.name: [["Drama"], ["Animation", "Children's", "Musical"], []],
+        },
+        schema=catalogue.MOVIES,
+    )
+
+
+def users_table():
+    return pa.table(
+        {
+            features.UID.name: [1, 6040],
+            features.GENDER.name: ["F", "M"],
+            features.AGE.name: [1, 25],
+            features.OCCUPATION.name: [10, 6],
+            features.ZIP.name: ["48067", None],
+        },
+        schema=catalogue.USERS,
+    )
+
+
+@pytest.fixture(scope="session")
+def movie_catalogue():
+    return Catalogue(movies_table(), users_table())
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, movie_catalogue):
+    """Folders of three complete models, by bias: 1, 2 and 3."""
+    folders = {}
+    for bias in (1, 2, 3):
+        folder = tmp_path_factory.mktemp("model") / str(bias)
+        model = StandInModel(bias)
+        tf.saved_model.save(model, str(folder), signatures=model.signatures())
+        catalogue.write(movies_table(), users_table(), folder / catalogue.FOLDER)
+        warmup.write_warmup_requests(
+            folder / warmup.REQUESTS,
+            "deepfm",
+            [
+                ("predict", movie_catalogue.predict_inputs([1, 2], [1193, 5])),
+                ("rank", movie_catalogue.rank_inputs(1, [1193, 661, 8])),
+            ],
+        )
+        folders[bias] = folder
+    return folders
+
+
+@pytest.fixture(scope="session")
+def model_folder(models):
+    return models[1]
+
+
+@pytest.fixture
+def broken_model(tmp_path, models):
+    """A model whose variables are cut off."""
+    folder = tmp_path / "broken"
+    shutil.copytree(models[2], folder)
+    data = next(Path(folder, "variables").glob("*.data-*"))
+    data.write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def start_server(tmp_path):
+    """Start servers on folders, in this process, each on a port of its own."""
+    servers = []
+
+    def start(base_path, **settings):
+        config = ServerConfig(**{"port": 0, "grpc_max_threads": 4, "model_base_path": base_path, **settings})
+        server = Server(config)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop(0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, models):
+    """A server of version 1, bias 1, for the tests that change nothing."""
+    base_path = tmp_path_factory.mktemp("serving")
+    versions.publish(models[1], base_path, fingerprint="one")
+    running = Server(ServerConfig(model_base_path=base_path, port=0, grpc_max_threads=4))
+    running.start()
+    yield running
+    running.stop(0)
