@@ -1,0 +1,37 @@
+# make test   the whole gate: format, lint, types, tests
+#
+# Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+UV_VERSION := 0.13.9
+UV := .tools/uv/bin/uv
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_PYTHON_INSTALL_DIR ?= $(CURDIR)/.tools/python
+export UV_PYTHON := 3.11
+export UV_LINK_MODE ?= copy
+
+PYTHON311 = $(shell command -v python3.11 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11 2>/dev/null | tail -n 1)
+
+.PHONY: test clean
+
+test: .venv/.ready
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+$(UV):
+	@test -n "$(PYTHON311)" || { echo "Python 3.11 is needed, on the PATH or among pyenv's versions; none found." >&2; exit 1; }
+	@rm -rf .tools/uv
+	"$(PYTHON311)" -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.venv/.ready: pyproject.toml uv.lock $(UV)
+	$(UV) sync --locked --quiet
+	@touch $@
+
+clean:
+	rm -rf .venv .tools .cache build dist

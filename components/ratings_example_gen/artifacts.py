@@ -1,0 +1,19 @@
+"""The artifacts that RatingsExampleGen emits beside Examples."""
+
+from tfx.types.artifact import Artifact
+
+
+class RejectedRows(Artifact):
+    """Parquet files of the rejected lines (file, line, field, reason, text) and _counts.json.
+
+    `text` is binary: the line's exact bytes, without its line feed. _counts.json is what
+    `counts.RowCounts` reads and writes.
+    """
+
+    TYPE_NAME = "RejectedRows"
+
+
+class Catalogue(Artifact):
+    """users.parquet and movies.parquet: what `serving.catalogue.Catalogue` loads."""
+
+    TYPE_NAME = "Catalogue"

@@ -1,0 +1,57 @@
+"""The RatingsExampleGen node."""
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
+from components.ratings_example_gen.config import ExampleGenConfig
+from components.ratings_example_gen.driver import Driver
+from components.ratings_example_gen.executor import Executor
+
+
+class RatingsExampleGenSpec(types.ComponentSpec):
+    """Inputs, outputs and parameters of RatingsExampleGen."""
+
+    PARAMETERS = {
+        "input_base": ExecutionParameter(type=str),
+        "example_gen_config": ExecutionParameter(type=str),
+        "input_fingerprint": ExecutionParameter(type=str, optional=True),  # set by the driver
+    }
+    INPUTS = {}
+    OUTPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "rejected_rows": ChannelParameter(type=RejectedRows),
+        "catalogue": ChannelParameter(type=Catalogue),
+    }
+
+
+class RatingsExampleGen(base_beam_component.BaseBeamComponent):
+    """Ingest a MovieLens folder: parse, join, reject, split.
+
+    Args:
+      input_base: folder that holds ratings.dat, movies.dat and users.dat.
+      config: how to split and how much to tolerate.
+
+    Outputs:
+      examples: tf.Examples with the features of `schema.features.EXAMPLE`, splits train, valid and
+        test.
+      rejected_rows: every line that was not accepted, with its reason, and the counts.
+      catalogue: all accepted users and movies.
+    """
+
+    SPEC_CLASS = RatingsExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    DRIVER_CLASS = Driver  # type: ignore[assignment]  # TFX types it as the legacy driver
+
+    def __init__(self, input_base: str, config: ExampleGenConfig) -> None:
+        super().__init__(
+            spec=RatingsExampleGenSpec(
+                input_base=input_base,
+                example_gen_config=config.to_json(),
+                examples=types.Channel(type=standard_artifacts.Examples),
+                rejected_rows=types.Channel(type=RejectedRows),
+                catalogue=types.Channel(type=Catalogue),
+            )
+        )

@@ -1,0 +1,55 @@
+"""How many lines were read, accepted and rejected, and why."""
+
+import collections
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import Self
+
+COUNTS_FILE = "_counts.json"  # the underscore hides it from Parquet readers of the folder
+
+
+@dataclasses.dataclass
+class RowCounts:
+    """Counts of one file, or of a part of it; they add up by `+`."""
+
+    read: int = 0  # lines
+    accepted: int = 0  # rows
+    rejected: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by reason
+    splits: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by split
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.read + other.read,
+            self.accepted + other.accepted,
+            self.rejected + other.rejected,
+            self.splits + other.splits,
+        )
+
+    @property
+    def rejected_total(self) -> int:
+        """Rejected rows of all reasons."""
+        return self.rejected.total()
+
+
+def add(parts: Iterable[RowCounts]) -> RowCounts:
+    """Return the sum of the parts."""
+    return sum(parts, RowCounts())
+
+
+def to_json(files: dict[str, RowCounts]) -> str:
+    """Return the counts of each file as JSON."""
+    return json.dumps({name: vars(counts) for name, counts in files.items()}, indent=2)
+
+
+def from_json(text: str) -> dict[str, RowCounts]:
+    """Return what `to_json` wrote."""
+    return {
+        name: RowCounts(
+            values["read"],
+            values["accepted"],
+            collections.Counter(values["rejected"]),
+            collections.Counter(values["splits"]),
+        )
+        for name, values in json.loads(text).items()
+    }

@@ -1,0 +1,493 @@
+"""How RatingsExampleGen's work is laid out on Beam.
+
+    blocks of ratings.dat -> parse -> by user shard -> drop repeated -> split -> join, encode, write
+    users.dat, movies.dat -> parse -> side inputs of parse and join, and the catalogue
+    rejected lines of every step -> Parquet
+
+Elements are Arrow tables of a block or a shard, so that a worker's memory is bounded by
+`ExampleGenConfig.shard_bytes`; only users.dat and movies.dat are held whole, as in any broadcast join.
+Within a shard the records are in the order of their hash, which is as good as shuffled.
+"""
+
+import collections
+import dataclasses
+import io
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+from apache_beam.pvalue import AsSingleton, TaggedOutput
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+from components import progress
+from components.errors import RunStoppedError
+from components.ratings_example_gen import counts, parse, split
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from components.ratings_example_gen.counts import RowCounts
+from schema import features
+from serving import catalogue
+
+_REJECTED = "rejected"
+_SPLIT = "split"
+_HASH = "hash"
+_COUNT = "count"
+_ENCODE_ROWS = 65_536
+_BOUNDARY_BYTES = 65_536
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Runs the Beam pipeline, then checks how much was rejected."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Write the three output artifacts.
+
+        Raises:
+          RunStoppedError: more lines of a file were rejected than the configuration allows, or a
+            split came out empty.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = ExampleGenConfig.from_json(exec_properties["example_gen_config"])
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        rejected = artifact_utils.get_single_instance(output_dict["rejected_rows"])
+        tables = artifact_utils.get_single_instance(output_dict["catalogue"])
+        examples.split_names = artifact_utils.encode_split_names(list(split.SPLITS))
+        for name in split.SPLITS:
+            fileio.makedirs(artifact_utils.get_split_uris([examples], name)[0])
+
+        with self._make_beam_pipeline() as pipeline:
+            _ = pipeline | IngestRatings(
+                input_base=exec_properties["input_base"],
+                config=config,
+                examples_uri=examples.uri,
+                rejected_uri=rejected.uri,
+                catalogue_uri=tables.uri,
+            )
+        with fileio.open(os.path.join(rejected.uri, counts.COUNTS_FILE), "r") as file:
+            files = counts.from_json(file.read())
+        _check_rejected(files, config, rejected.uri, exec_properties["input_base"])
+        for name in split.SPLITS:
+            if not files[parse.RATINGS_FILE].splits[name]:
+                raise RunStoppedError(
+                    f"the {name} split is empty: {files[parse.RATINGS_FILE].accepted} accepted ratings "
+                    "are too few; give more data or larger split fractions"
+                )
+        ratings = files[parse.RATINGS_FILE]
+        progress.report(1.0, f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected")
+
+
+def _check_rejected(
+    files: dict[str, RowCounts], config: ExampleGenConfig, rejected_uri: str, input_base: str
+) -> None:
+    for name, file in files.items():
+        share = file.rejected_total / max(file.read, 1)
+        if share <= config.max_rejected_fraction:
+            continue
+        kept = rejected_uri.rstrip("/") + ".kept"  # the orchestrator deletes a failed node's outputs
+        fileio.rename(rejected_uri, kept, overwrite=True)
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in file.rejected.most_common(4))
+        hint = ""
+        if file.rejected["crlf_line_end"] > file.rejected_total / 2:
+            hint = " Convert the file's line ends to \\n (dos2unix)."
+        elif file.rejected["bad_encoding"] > file.rejected_total / 2:
+            hint = " Convert the file to latin-1 (iconv -t latin1)."
+        raise RunStoppedError(
+            f"{os.path.join(input_base, name)}: {file.rejected_total:,} of {file.read:,} lines rejected "
+            f"({share:.2%}, at most {config.max_rejected_fraction:.2%} allowed): {reasons}.{hint} "
+            f"The rejected lines are in {kept}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A range of a file that begins and ends on line boundaries."""
+
+    path: str
+    number: int
+    start: int  # bytes
+    end: int  # bytes
+
+    def read(self) -> bytes:
+        """Return the block's bytes."""
+        with fileio.open(self.path, "rb") as file:
+            file.seek(self.start)
+            return file.read(self.end - self.start)
+
+
+def plan_blocks(path: str, block_bytes: int) -> list[Block]:
+    """Divide a file into blocks of about `block_bytes`, looking only at the bytes near boundaries."""
+    with fileio.open(path, "rb") as file:
+        size = file.size()
+        boundaries = [0]
+        while boundaries[-1] < size:
+            position = min(boundaries[-1] + block_bytes, size)
+            file.seek(position)
+            while position < size:
+                chunk = file.read(_BOUNDARY_BYTES)
+                line_feed = chunk.find(b"\n")
+                if line_feed >= 0:
+                    position += line_feed + 1
+                    break
+                position += len(chunk)
+            boundaries.append(position)
+    return [
+        Block(path, number, start, end) for number, (start, end) in enumerate(itertools.pairwise(boundaries))
+    ]
+
+
+@dataclasses.dataclass
+class IngestRatings(beam.PTransform):
+    """All of RatingsExampleGen between reading the files and writing the artifacts."""
+
+    input_base: str
+    config: ExampleGenConfig
+    examples_uri: str
+    rejected_uri: str
+    catalogue_uri: str
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Attach the steps to the pipeline; returns the pipeline's last collection (the counts)."""
+        blocks = plan_blocks(os.path.join(self.input_base, parse.RATINGS_FILE), self.config.shard_bytes)
+        users, rejected_users = self._side_table(pipeline, parse.USERS, features.UID.name)
+        movies, rejected_movies = self._side_table(pipeline, parse.MOVIES, features.MID.name)
+        _ = (
+            pipeline
+            | "CatalogueFolder" >> beam.Create([self.catalogue_uri])
+            | "WriteCatalogue" >> beam.Map(_write_catalogue, AsSingleton(users), AsSingleton(movies))
+        )
+
+        ratings = pipeline | "Blocks" >> beam.Create(blocks) | "Spread" >> beam.Reshuffle()
+        line_counts = ratings | "CountLines" >> beam.Map(lambda b: (b.number, _count_lines(b)))
+        parsed = ratings | "ParseRatings" >> beam.ParDo(
+            _ParseRatings(len(blocks)),
+            beam.pvalue.AsDict(line_counts),
+            AsSingleton(users),
+            AsSingleton(movies),
+        ).with_outputs(_REJECTED, main="rows")
+        unique = (
+            parsed.rows
+            | "ByUser" >> beam.GroupByKey()
+            | "DropRepeated" >> beam.ParDo(_DropRepeated()).with_outputs(_REJECTED, main="rows")
+        )
+        boundaries = (
+            unique.rows
+            | "RowsByHour" >> beam.Map(lambda rows: _rows_by_hour(rows[1]))
+            | "AllHours" >> beam.CombineGlobally(_sum_counts)
+            | "Boundaries" >> beam.Map(_boundaries, self.config)
+        )
+        divided = unique.rows | "Split" >> beam.Map(_assign_split, self.config, AsSingleton(boundaries))
+        movie_counts = (
+            divided
+            | "RatingsByMovie" >> beam.Map(lambda rows: _train_counts(rows[1], features.MID.name))
+            | "AllMovies" >> beam.CombineGlobally(_merge_counts)
+        )
+        written = divided | "WriteExamples" >> beam.ParDo(
+            _WriteExamples(self.config, self.examples_uri, len(blocks)),
+            AsSingleton(users),
+            AsSingleton(movies),
+            AsSingleton(movie_counts),
+        )
+        rejected = (
+            (parsed[_REJECTED], unique[_REJECTED], rejected_users, rejected_movies)
+            | "AllRejected" >> beam.Flatten()
+            | "WriteRejected" >> beam.Map(_write_rejected, self.rejected_uri)
+        )
+        # Every line has a number, so that accepted + rejected = read is checked against the file.
+        read = line_counts | "RatingLines" >> beam.Map(lambda n: (parse.RATINGS_FILE, RowCounts(read=n[1])))
+        side = [
+            table | f"Accepted[{name}]" >> beam.Map(lambda t, name=name: (name, RowCounts(accepted=len(t))))
+            for name, table in ((parse.USERS_FILE, users), (parse.MOVIES_FILE, movies))
+        ]
+        side_read = [
+            pipeline
+            | f"File[{name}]" >> beam.Create([os.path.join(self.input_base, name)])
+            | f"Lines[{name}]"
+            >> beam.Map(lambda path, name=name: (name, RowCounts(read=len(parse.split_lines(_read(path))))))
+            for name in (parse.USERS_FILE, parse.MOVIES_FILE)
+        ]
+        return (
+            (read, written, rejected, *side, *side_read)
+            | "AllCounts" >> beam.Flatten()
+            | "ByFile" >> beam.CombinePerKey(counts.add)
+            | "ToDict" >> beam.combiners.ToDict()
+            | "WriteCounts" >> beam.Map(_write_counts, self.rejected_uri)
+        )
+
+    def _side_table(
+        self, pipeline: beam.Pipeline, file: parse.FileFormat, key: str
+    ) -> tuple[beam.PCollection, beam.PCollection]:
+        """Return the accepted rows of a file as one table, and its rejected rows."""
+        path = os.path.join(self.input_base, file.name)
+        outputs = (
+            pipeline
+            | f"Path[{file.name}]" >> beam.Create([path])
+            | f"Parse[{file.name}]"
+            >> beam.ParDo(_ParseSideFile(file.name, key)).with_outputs(_REJECTED, main="rows")
+        )
+        return outputs.rows, outputs[_REJECTED]
+
+
+def _read(path: str) -> bytes:
+    with fileio.open(path, "rb") as file:
+        return file.read()
+
+
+def _count_lines(block: Block) -> int:
+    return len(parse.split_lines(block.read()))
+
+
+def _tagged(rejected: pa.Table) -> Iterator[TaggedOutput]:
+    if len(rejected):
+        yield TaggedOutput(_REJECTED, rejected)
+
+
+class _ParseSideFile(beam.DoFn):
+    """Parses users.dat or movies.dat whole."""
+
+    def __init__(self, name: str, key: str) -> None:
+        self._name = name
+        self._key = key
+
+    def process(self, path: str) -> Iterator[Any]:
+        """Yield one table of accepted rows and the rejected rows."""
+        file = parse.USERS if self._name == parse.USERS_FILE else parse.MOVIES
+        rows, rejected = parse.parse(_read(path), file)
+        yield from _tagged(rejected)
+        rows, repeated = parse.drop_repeated(rows, [self._key], file.name, f"repeated_{self._key}")
+        yield from _tagged(repeated)
+        for name, _, dtype in file.columns:
+            if dtype == pa.large_binary():
+                decoded = parse.latin1_to_utf8(rows[name])
+                empty = pc.equal(pc.binary_length(decoded), 0)
+                decoded = pc.if_else(empty, pa.scalar(None, decoded.type), decoded)
+                rows = rows.set_column(rows.column_names.index(name), name, decoded)
+        yield rows.drop_columns([parse.LINE, parse.TEXT])
+
+
+class _ParseRatings(beam.DoFn):
+    """Parses a block and deals its rows to the shards of their users."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+
+    def process(
+        self, block: Block, line_counts: dict[int, int], users: pa.Table, movies: pa.Table
+    ) -> Iterator[Any]:
+        """Yield (shard, rows) and the rejected rows."""
+        first_line = 1 + sum(n for number, n in line_counts.items() if number < block.number)
+        rows, rejected = parse.parse(block.read(), parse.RATINGS, first_line)
+        yield from _tagged(rejected)
+        for feature, table, reason in (
+            (features.UID.name, users, "unknown_user"),
+            (features.MID.name, movies, "unknown_movie"),
+        ):
+            known = table[feature].combine_chunks()
+            rows, unknown = parse.reject_unknown(rows, feature, known, reason)
+            yield from _tagged(unknown)
+        shard = split.mix(rows[features.UID.name].to_numpy().astype(np.uint64)) % np.uint64(self._shards)
+        for number in range(self._shards):
+            yield number, rows.filter(pa.array(shard == number))
+
+
+class _DropRepeated(beam.DoFn):
+    """Keeps the first of several ratings of one (uid, mid) in file order."""
+
+    def process(self, shard: tuple[int, Iterable[pa.Table]]) -> Iterator[Any]:
+        """Yield (shard, rows) and the rejected rows."""
+        number, tables = shard
+        rows = pa.concat_tables(tables)
+        keys = [features.UID.name, features.MID.name]
+        rows, repeated = parse.drop_repeated(rows, keys, parse.RATINGS_FILE, "repeated_uid_mid")
+        yield from _tagged(repeated)
+        yield number, rows.drop_columns([parse.LINE, parse.TEXT])
+
+
+def _rows_by_hour(rows: pa.Table) -> dict[int, int]:
+    timestamps = rows[features.TIMESTAMP.name].to_numpy()
+    hours, n = np.unique(timestamps // split.SECONDS_PER_HOUR, return_counts=True)
+    return dict(zip(hours.tolist(), n.tolist(), strict=True))
+
+
+def _sum_counts(parts: Iterable[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for part in parts:
+        for key, n in part.items():
+            total[key] = total.get(key, 0) + n
+    return total
+
+
+def _boundaries(rows_by_hour: dict[int, int], config: ExampleGenConfig) -> tuple[int, int] | None:
+    if config.split is SplitMethod.RANDOM:
+        return None
+    try:
+        return split.time_boundaries(rows_by_hour, config)
+    except ValueError as error:
+        raise RunStoppedError(str(error)) from error
+
+
+def _assign_split(
+    shard: tuple[int, pa.Table], config: ExampleGenConfig, boundaries: tuple[int, int] | None
+) -> tuple[int, pa.Table]:
+    """Add the columns `split` and `hash`, and put the rows into the order of their hash."""
+    number, rows = shard
+    uid, mid = (rows[f.name].to_numpy() for f in (features.UID, features.MID))
+    hashes = split.row_hash(uid, mid, config.split_seed)
+    if boundaries is None:
+        splits = split.split_by_hash(hashes, config)
+    else:
+        splits = split.split_by_time(rows[features.TIMESTAMP.name].to_numpy(), boundaries)
+    rows = rows.append_column(_SPLIT, pa.array(splits))
+    # Another hash than the split's: within one split its values would be all small or all large.
+    return number, rows.take(pa.array(np.argsort(split.mix(hashes), kind="stable")))
+
+
+def _train_counts(rows: pa.Table, name: str) -> pa.Table:
+    """Count the training rows of each id."""
+    train = rows.filter(pc.equal(rows[_SPLIT], split.TRAIN))
+    ids, n = np.unique(train[name].to_numpy(), return_counts=True)
+    return pa.table({name: ids, _COUNT: n})
+
+
+def _merge_counts(parts: Iterable[pa.Table]) -> pa.Table:
+    tables = list(parts)
+    if not tables:
+        return pa.table({features.MID.name: pa.array([], pa.int64()), _COUNT: pa.array([], pa.int64())})
+    summed = pa.concat_tables(tables).group_by(features.MID.name).aggregate([(_COUNT, "sum")])
+    return summed.rename_columns([features.MID.name, _COUNT])
+
+
+class _WriteExamples(beam.DoFn):
+    """Joins a shard with users and movies, and writes its tf.Examples split by split."""
+
+    def __init__(self, config: ExampleGenConfig, uri: str, shards: int) -> None:
+        self._config = config
+        self._uri = uri
+        self._shards = shards
+
+    def process(
+        self, shard: tuple[int, pa.Table], users: pa.Table, movies: pa.Table, movie_counts: pa.Table
+    ) -> Iterator[tuple[str, RowCounts]]:
+        """Yield how many rows each split got."""
+        number, rows = shard
+        user_counts = _train_counts(rows, features.UID.name)
+        rows = _join(rows, users, features.UID.name)
+        rows = _join(rows, movies, features.MID.name)
+        for name, key, table in (
+            (features.USER_ACTIVITY.name, features.UID.name, user_counts),
+            (features.MOVIE_ACTIVITY.name, features.MID.name, movie_counts),
+        ):
+            rows = rows.append_column(name, self._activity(rows[key], table, key))
+        rows = _to_lists(rows)
+        for index, name in enumerate(split.SPLITS):
+            part = rows.filter(pc.equal(rows[_SPLIT], index)).select([f.name for f in features.EXAMPLE])
+            path = os.path.join(
+                self._uri, f"Split-{name}", f"data_tfrecord-{number:05d}-of-{self._shards:05d}.gz"
+            )
+            _write_records(part, path)
+            yield (
+                parse.RATINGS_FILE,
+                RowCounts(accepted=len(part), splits=collections.Counter({name: len(part)})),
+            )
+
+    def _activity(self, ids: pa.ChunkedArray, table: pa.Table, key: str) -> pa.Array:
+        positions = pc.index_in(ids, value_set=table[key].combine_chunks())
+        n = pc.fill_null(table[_COUNT].take(positions), 0).to_numpy()
+        levels = np.digitize(n, [self._config.cold_below, self._config.heavy_from])
+        return pa.array(np.array(features.ACTIVITY_LEVELS, object)[levels], pa.large_string())
+
+
+def _join(rows: pa.Table, table: pa.Table, key: str) -> pa.Table:
+    """Append the table's columns to the rows; every key is known to be in the table."""
+    found = table.take(pc.index_in(rows[key], value_set=table[key].combine_chunks()))
+    for name in table.column_names:
+        if name != key:
+            rows = rows.append_column(name, found[name])
+    return rows
+
+
+def _to_lists(rows: pa.Table) -> pa.Table:
+    """Return the columns as lists, as tf.Example has them; a null becomes a missing feature."""
+    arrays: dict[str, pa.Array] = {_SPLIT: rows[_SPLIT].combine_chunks()}
+    for feature in features.EXAMPLE:
+        values = rows[feature.name].combine_chunks()
+        if feature.dtype is features.Dtype.FLOAT:
+            values = values.cast(pa.float32())
+        if feature.multivalent:
+            lists = pc.split_pattern(values, "|")
+            arrays[feature.name] = lists.cast(pa.large_list(pa.large_binary()))
+            continue
+        if feature.dtype is features.Dtype.BYTES:
+            values = values.cast(pa.large_binary())
+        offsets = pa.array(np.arange(len(values) + 1, dtype=np.int64))
+        lists = pa.LargeListArray.from_arrays(offsets, values)
+        lists = pc.if_else(values.is_valid(), lists, pa.scalar(None, lists.type))
+        arrays[feature.name] = lists
+    return pa.table(arrays)
+
+
+def _write_records(rows: pa.Table, path: str) -> None:
+    """Write rows as a TFRecord of tf.Examples; the file appears under its name only when whole."""
+    partial = path + ".partial"
+    encoder = RecordBatchToExamplesEncoder()
+    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+    with tf.io.TFRecordWriter(partial, options) as writer:
+        for batch in rows.combine_chunks().to_batches(max_chunksize=_ENCODE_ROWS):
+            for record in encoder.encode(batch):
+                writer.write(record)
+    fileio.rename(partial, path, overwrite=True)
+
+
+def _write_rejected(rejected: pa.Table, uri: str) -> tuple[str, RowCounts]:
+    """Write rejected rows (one file, one reason a table part) and count them."""
+    file = rejected["file"][0].as_py()
+    name = (
+        f"{file}-{rejected['line'][0].as_py():012d}-{len(rejected)}-{rejected['reason'][0].as_py()}.parquet"
+    )
+    buffer = io.BytesIO()
+    pq.write_table(rejected, buffer, compression="zstd")
+    with fileio.open(os.path.join(uri, name), "wb") as out:
+        out.write(buffer.getvalue())
+    n = {v["values"]: v["counts"] for v in pc.value_counts(rejected["reason"]).to_pylist()}
+    for reason, count in n.items():
+        beam.metrics.Metrics.counter("RatingsExampleGen", f"rejected_{reason}").inc(count)
+    return file, RowCounts(rejected=collections.Counter(n))
+
+
+def _write_catalogue(uri: str, users: pa.Table, movies: pa.Table) -> None:
+    position = movies.column_names.index(features.GENRES.name)
+    genres = pc.split_pattern(movies[features.GENRES.name], "|")
+    movies = movies.set_column(position, features.GENRES.name, genres)
+    catalogue.write(_as(movies, catalogue.MOVIES), _as(users, catalogue.USERS), uri)
+
+
+def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return table.select(schema.names).cast(schema)
+
+
+def _write_counts(files: dict[str, RowCounts], uri: str) -> dict[str, RowCounts]:
+    for name, file in files.items():
+        if file.accepted + file.rejected_total != file.read:
+            raise AssertionError(
+                f"{name}: {file.accepted} accepted + {file.rejected_total} rejected != {file.read} read"
+            )
+    with fileio.open(os.path.join(uri, counts.COUNTS_FILE), "w") as out:
+        out.write(counts.to_json(files))
+    return files

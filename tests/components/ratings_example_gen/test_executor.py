@@ -1,0 +1,169 @@
+import collections
+
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.errors import RunStoppedError
+from components.ratings_example_gen import counts, driver
+from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
+from components.ratings_example_gen.config import ExampleGenConfig
+from components.ratings_example_gen.executor import Executor, plan_blocks
+from schema import features
+from serving import catalogue
+
+BAD_RATINGS = {
+    5: (b"", "blank_line"),
+    17: (b"1::2::3", "wrong_number_of_fields"),
+    40: (b"one::2::3::4", "uid_not_a_number"),
+    41: (b"1::2::9::4", "rating_out_of_range"),
+    99: (b"1::2::3::never", "bad_timestamp"),
+    100: (b"999::1::3::1000", "unknown_user"),
+    250: (b"1::999::3::1000", "unknown_movie"),
+    300: (b"1::1::5::1", "repeated_uid_mid"),
+    301: (b"UserID::MovieID::Rating::Timestamp", "header"),
+    320: (b"1::2::3\xff::4", "bad_encoding"),
+    321: (b"1::2::\x003::4", "nul_byte"),
+    322: (b"\xef\xbb\xbf1::2::3::4", "byte_order_mark"),
+    323: (b"1::2::3::4\r", "crlf_line_end"),
+}
+GOOD_RATINGS = 600
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """20 users who rated 30 movies each, the last movie only by one of them, and bad lines."""
+    ratings = [
+        f"{u}::{m}::{1 + (u * m) % 5}::{3600 * (u * 30 + m)}".encode()
+        for u in range(1, 21)
+        for m in range(1, 31)
+    ]
+    for line, (text, _) in sorted(BAD_RATINGS.items()):
+        ratings.insert(line - 1, text)
+    (tmp_path / "ratings.dat").write_bytes(b"\n".join(ratings) + b"\n")
+    movies = [f"{m}::Caf\xe9 {m} (1999)::Drama|War".encode("latin-1") for m in range(1, 31)]
+    (tmp_path / "movies.dat").write_bytes(b"\n".join(movies) + b"\n")
+    users = [f"{u}::F::25::7::{'' if u == 3 else '02139'}".encode() for u in range(1, 21)]
+    (tmp_path / "users.dat").write_bytes(b"\n".join(users) + b"\n")
+    return tmp_path
+
+
+def run(folder, output, **config):
+    outputs = {
+        "examples": [standard_artifacts.Examples()],
+        "rejected_rows": [RejectedRows()],
+        "catalogue": [Catalogue()],
+    }
+    for name, (artifact,) in outputs.items():
+        artifact.uri = str(output / name)
+        (output / name).mkdir(parents=True)
+    options = {"max_rejected_fraction": 0.05, "cold_below": 20, "heavy_from": 26} | config
+    properties = {"input_base": str(folder), "example_gen_config": ExampleGenConfig(**options).to_json()}
+    Executor().Do({}, outputs, properties)
+    return output
+
+
+def read_examples(output):
+    examples = {}
+    for split in ("train", "valid", "test"):
+        files = sorted(map(str, (output / "examples" / f"Split-{split}").glob("*")))
+        records = tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()
+        examples[split] = [tf.train.Example.FromString(record).features.feature for record in records]
+    return examples
+
+
+def pair(example):
+    return tuple(example[f.name].int64_list.value[0] for f in (features.UID, features.MID))
+
+
+@pytest.mark.parametrize("shard_bytes", [1 << 20, 1000])
+def test_exactly_the_planted_lines_are_rejected(folder, tmp_path, shard_bytes):
+    output = run(folder, tmp_path / "out", shard_bytes=shard_bytes)
+    rejected = pq.read_table(output / "rejected_rows").to_pylist()
+    found = {row["line"]: (row["text"], row["reason"]) for row in rejected}
+    assert found == BAD_RATINGS
+    examples = read_examples(output)
+    pairs = [pair(e) for split in examples.values() for e in split]
+    assert sorted(pairs) == [(u, m) for u in range(1, 21) for m in range(1, 31)]
+    files = counts.from_json((output / "rejected_rows" / counts.COUNTS_FILE).read_text())
+    assert files["ratings.dat"].read == GOOD_RATINGS + len(BAD_RATINGS)
+    assert files["ratings.dat"].accepted == GOOD_RATINGS
+    assert files["ratings.dat"].rejected == collections.Counter(reason for _, reason in BAD_RATINGS.values())
+    assert files["ratings.dat"].splits == {name: len(split) for name, split in examples.items()}
+    assert (files["users.dat"].read, files["users.dat"].accepted) == (20, 20)
+
+
+def test_a_row_is_in_the_same_split_however_the_file_is_cut(folder, tmp_path):
+    one, many = (
+        {name: {pair(e) for e in split} for name, split in read_examples(output).items()}
+        for output in (run(folder, tmp_path / "one"), run(folder, tmp_path / "many", shard_bytes=1000))
+    )
+    assert one == many
+
+
+def test_an_example_holds_the_joined_row(folder, tmp_path):
+    examples = read_examples(run(folder, tmp_path / "out"))
+    by_pair = {pair(e): e for split in examples.values() for e in split}
+    example = by_pair[2, 4]
+    assert example[features.RATING.name].float_list.value == [4.0]
+    assert example[features.TIMESTAMP.name].int64_list.value == [3600 * 64]
+    assert example[features.TITLE.name].bytes_list.value == ["Café 4 (1999)".encode()]
+    assert example[features.GENRES.name].bytes_list.value == [b"Drama", b"War"]
+    assert example[features.GENDER.name].bytes_list.value == [b"F"]
+    assert example[features.AGE.name].int64_list.value == [25]
+    assert example[features.OCCUPATION.name].int64_list.value == [7]
+    assert example[features.ZIP.name].bytes_list.value == [b"02139"]
+    assert not by_pair[3, 4][features.ZIP.name].bytes_list.value
+    train_of_user = collections.Counter(pair(e)[0] for e in examples["train"])
+    level = train_of_user[2]
+    expected = "cold" if level < 20 else "heavy" if level >= 26 else "light"
+    assert example[features.USER_ACTIVITY.name].bytes_list.value == [expected.encode()]
+
+
+def test_the_time_split_puts_the_last_ratings_into_test(folder, tmp_path):
+    examples = read_examples(run(folder, tmp_path / "out", split="time"))
+    times = {
+        name: [e[features.TIMESTAMP.name].int64_list.value[0] for e in split]
+        for name, split in examples.items()
+    }
+    assert max(times["train"]) < min(times["valid"])
+    assert max(times["valid"]) < min(times["test"])
+    assert (len(times["valid"]), len(times["test"])) == (30, 60)
+
+
+def test_the_catalogue_has_every_user_and_movie(folder, tmp_path):
+    tables = catalogue.Catalogue.load(run(folder, tmp_path / "out") / "catalogue")
+    assert tables.mids.tolist() == list(range(1, 31))
+    assert tables.uids.tolist() == list(range(1, 21))
+
+
+def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):
+    with pytest.raises(RunStoppedError, match=r"13 of 613 lines rejected \(2.12%, at most 1.00% allowed\)"):
+        run(folder, tmp_path / "out", max_rejected_fraction=0.01)
+    assert len(pq.read_table(tmp_path / "out" / "rejected_rows.kept")) == len(BAD_RATINGS)
+
+
+def test_the_fingerprint_follows_the_content(folder):
+    before = driver.fingerprint(str(folder))
+    assert driver.fingerprint(str(folder)) == before
+    with (folder / "users.dat").open("ab") as file:
+        file.write(b"21::M::25::7::02139\n")
+    assert driver.fingerprint(str(folder)) != before
+
+
+def test_a_missing_and_an_empty_file_are_named(folder):
+    (folder / "users.dat").write_bytes(b"")
+    with pytest.raises(RunStoppedError, match=r"users\.dat is empty"):
+        driver.fingerprint(str(folder))
+    (folder / "movies.dat").unlink()
+    with pytest.raises(RunStoppedError, match=r"movies\.dat is missing"):
+        driver.fingerprint(str(folder))
+
+
+def test_blocks_cover_the_file_and_end_on_line_ends(folder):
+    data = (folder / "ratings.dat").read_bytes()
+    blocks = plan_blocks(str(folder / "ratings.dat"), 1000)
+    assert len(blocks) > 5
+    assert b"".join(block.read() for block in blocks) == data
+    assert all(block.read().endswith(b"\n") for block in blocks)
