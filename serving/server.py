@@ -190,7 +190,7 @@ def _reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     """Turn this package's errors into gRPC's, with TensorFlow Serving's codes."""
 
     @functools.wraps(method)
-    def wrapped(self: object, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401
+    def wrapped(self: object, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(self, request)
         except errors.SignatureNotFound as error:
@@ -264,14 +264,14 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
-def _spec(request: Any) -> model_pb2.ModelSpec:  # noqa: ANN401
+def _spec(request: Any) -> model_pb2.ModelSpec:
     """Return the model spec of a request of any kind."""
     if not request.HasField("model_spec"):
         raise errors.InvalidRequest("Missing ModelSpec")
     return request.model_spec
 
 
-def _wanted(request: Any, manager: ModelManager) -> int | None:  # noqa: ANN401
+def _wanted(request: Any, manager: ModelManager) -> int | None:
     """Return the version that a request asks for; None for the latest."""
     spec = _spec(request)
     if not spec.name:

@@ -1,0 +1,1 @@
+"""The model: DeepFM, its parts and its relatives as Keras models, and their drawings."""
