@@ -48,8 +48,7 @@ def build_model(
         field and float32[batch] for a numeric one; its output is float32[batch], in ratings.
 
     Raises:
-        ValueError: A field that the configuration names is not among the fields, or a field of the user or
-            the item of a pairwise architecture is multi-valued.
+        ValueError: A field that the configuration names is not among the fields.
 
     Reference:
         Guo et al. 2017, DeepFM, https://arxiv.org/abs/1703.04247. He et al. 2017, Neural Collaborative
