@@ -1,0 +1,100 @@
+"""The SavedModel that is served: three signatures, each from raw features to ratings.
+
+| signature         | inputs                                                   | outputs                 |
+|-------------------|----------------------------------------------------------|-------------------------|
+| `serving_default` | `examples` string[n], serialized tf.Examples             | `rating` [n]            |
+| `predict`         | raw features, [n]; `genres` string[n, G], padded with "" | `rating` [n]            |
+| `rank`            | one user's features, [1]; m movies' `mid` and `genres`   | `mid` [m], `rating` [m] |
+
+`rank` returns the movies by rating, the best first, ties in the order of the request. All hold the
+transform graph. The export goes through keras.export.ExportArchive: what tf.saved_model.save makes of a
+Keras 3 model cannot be loaded into a Session, which is how TensorFlow Serving loads.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from schema import features
+
+_DTYPES = {
+    features.Dtype.INT64: tf.int64,
+    features.Dtype.FLOAT: tf.float32,
+    features.Dtype.BYTES: tf.string,
+}
+
+
+def export(model: keras.Model, transform_output: tft.TFTransformOutput, path: str) -> None:
+    """Write a trained model with its transform graph.
+
+    Args:
+      model: takes transformed features by name, returns float32[batch].
+      transform_output: the transform graph that the model was trained on.
+      path: folder of the SavedModel.
+    """
+    transform = transform_output.transform_features_layer()
+    example_spec = {
+        name: spec
+        for name, spec in transform_output.raw_feature_spec().items()
+        if name in {feature.name for feature in features.SERVED}
+    }
+    inputs = list(model.input)
+
+    def rate(raw: dict[str, tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
+        transformed = transform(raw)
+        return model({name: transformed[name] for name in inputs}, training=False)
+
+    def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {features.RATING.name: rate(tf.io.parse_example(examples, example_spec))}
+
+    def predict(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {features.RATING.name: rate(_as_parsed(raw, example_spec))}
+
+    def rank(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        mids = raw[features.MID.name]
+        user = {
+            feature.name: tf.repeat(raw[feature.name][:1], tf.size(mids))
+            for feature in (features.UID, *features.USER_FEATURES)
+        }
+        ratings = rate(_as_parsed({**raw, **user}, example_spec))
+        order = tf.argsort(ratings, direction="DESCENDING", stable=True)
+        return {
+            features.MID.name: tf.gather(mids, order),
+            features.RATING.name: tf.gather(ratings, order),
+        }
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.track(transform)
+    user_rows = {feature: 1 for feature in (features.UID, *features.USER_FEATURES)}
+    examples = tf.TensorSpec([None], tf.string, "examples")
+    archive.add_endpoint(name="serving_default", fn=serving_default, input_signature=[examples])
+    archive.add_endpoint(name="predict", fn=predict, input_signature=[_raw_spec({})])
+    archive.add_endpoint(name="rank", fn=rank, input_signature=[_raw_spec(user_rows)])
+    archive.write_out(path, verbose=False)
+
+
+def _raw_spec(rows: Mapping[features.Feature, int]) -> dict[str, tf.TensorSpec]:
+    """Return the raw features of a request; any number of rows where `rows` does not say."""
+    return {
+        feature.name: tf.TensorSpec(
+            [rows.get(feature), None] if feature.multivalent else [rows.get(feature)],
+            _DTYPES[feature.dtype],
+            feature.name,
+        )
+        for feature in features.SERVED
+    }
+
+
+def _as_parsed(
+    raw: dict[str, tf.Tensor], spec: dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """Return dense raw tensors in the form that parsing a tf.Example gives; "" is no value."""
+    return {
+        name: tf.sparse.from_dense(value if value.shape.rank == 2 else value[:, tf.newaxis])
+        if isinstance(spec[name], tf.io.VarLenFeature)
+        else value
+        for name, value in raw.items()
+    }

@@ -1,0 +1,113 @@
+"""The training that TFX's Trainer hosts."""
+
+import os
+
+import keras
+import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.io import fileio
+
+from components import progress
+from components.deepfm.config import DeepFMConfig
+from components.deepfm.fields import CategoricalField, NumericField
+from components.deepfm.model import build_model
+from components.trainer.batches import Batches
+from components.trainer.config import TrainConfig
+from components.trainer.export import export
+from schema import features
+
+VALIDATION_RMSE = "val_rmse"
+KERAS_MODEL_PATH = os.path.join("assets.extra", "model.keras")
+HISTORY_FILE = "history.csv"  # in the model run artifact: one line an epoch
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Train the configured model and export it.
+
+    Args:
+      fn_args: from TFX. `custom_config` holds `model_config` and `train_config` as JSON. The SavedModel
+        goes to `serving_model_dir`, with the Keras model in its assets.extra; the TensorBoard logs and
+        the history go to `model_run_dir`.
+    """
+    model_config = DeepFMConfig.from_json(fn_args.custom_config["model_config"])
+    config = TrainConfig.from_json(fn_args.custom_config["train_config"])
+    keras.utils.set_random_seed(config.seed)
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    spec = transform_output.transformed_feature_spec()
+    needed = {
+        name: spec[name]
+        for name in (
+            *(f.index_name for f in features.CATEGORICAL if f.name in model_config.categorical),
+            *(f.z_score_name for f in features.NUMERIC if f.name in model_config.numeric),
+            features.LABEL.name,
+        )
+    }
+    train = Batches(
+        fn_args.train_files,
+        needed,
+        batch_size=config.batch_size,
+        block_rows=config.block_rows,
+        seed=config.seed,
+    )
+    valid = Batches(
+        fn_args.eval_files, needed, batch_size=4 * config.batch_size, block_rows=config.block_rows
+    )
+    progress.report(0.0, "reading the examples")
+    rating_mean, rows = train.mean_label()
+    model = build_model(
+        model_config,
+        categorical_fields(transform_output),
+        [NumericField(name=f.name, input_name=f.z_score_name) for f in features.NUMERIC],
+        rating_mean=rating_mean,
+        seed=config.seed,
+    )
+    steps = -(-rows // config.batch_size) * config.epochs
+    schedule = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, steps, alpha=config.final_learning_rate_fraction
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss="mse",
+        metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
+    )
+    fileio.makedirs(fn_args.model_run_dir)
+    model.fit(
+        train.dataset(),
+        validation_data=valid.dataset(),
+        epochs=config.epochs,
+        shuffle=False,  # Batches does
+        verbose=0,
+        callbacks=[
+            keras.callbacks.EarlyStopping(
+                VALIDATION_RMSE, mode="min", patience=config.patience, restore_best_weights=True
+            ),
+            keras.callbacks.TensorBoard(fn_args.model_run_dir),
+            keras.callbacks.CSVLogger(os.path.join(fn_args.model_run_dir, HISTORY_FILE)),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: progress.report(
+                    (epoch + 1) / config.epochs,
+                    f"epoch {epoch + 1}, at most {config.epochs}: "
+                    f"validation RMSE {logs[VALIDATION_RMSE]:.4f}",
+                )
+            ),
+        ],
+    )
+    export(model, transform_output, fn_args.serving_model_dir)
+    keras_path = os.path.join(fn_args.serving_model_dir, KERAS_MODEL_PATH)
+    fileio.makedirs(os.path.dirname(keras_path))
+    model.save(keras_path)
+
+
+def categorical_fields(transform_output: tft.TFTransformOutput) -> list[CategoricalField]:
+    """Return the categorical fields with the sizes that the transform graph found."""
+    spec = transform_output.transformed_feature_spec()
+    return [
+        CategoricalField(
+            name=feature.name,
+            index_name=feature.index_name,
+            vocabulary_size=transform_output.vocabulary_size_by_name(feature.vocabulary_name),
+            oov_buckets=feature.oov_buckets,
+            length=(spec[feature.index_name].shape or [1])[0],
+        )
+        for feature in features.CATEGORICAL
+    ]
