@@ -43,7 +43,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
 
     SPEC_CLASS = RatingsExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
-    DRIVER_CLASS = Driver  # type: ignore[assignment]  # TFX types it as the legacy driver
+    DRIVER_CLASS = Driver
 
     def __init__(self, input_base: str, config: ExampleGenConfig) -> None:
         super().__init__(

@@ -3,8 +3,11 @@
 import hashlib
 import os
 
+from tfx.dsl.components.base import base_driver
 from tfx.dsl.io import fileio
-from tfx.orchestration.portable import base_driver, data_types
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import base_driver as ir_base_driver
+from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 
 from components.errors import RunStoppedError
@@ -14,8 +17,12 @@ INPUT_FILES = (RATINGS_FILE, MOVIES_FILE, USERS_FILE)
 _CHUNK_BYTES = 1 << 20
 
 
-class Driver(base_driver.BaseDriver):
+class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
     """Puts a fingerprint of the files into the execution properties, and so into the cache key."""
+
+    def __init__(self, metadata_handle: metadata.Metadata) -> None:
+        base_driver.BaseDriver.__init__(self, metadata_handle)
+        ir_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> DriverOutput:
         """Return the execution properties with `input_fingerprint`."""

@@ -1,0 +1,1 @@
+"""TFX's Evaluator with this project's executor and metrics."""

@@ -1,0 +1,47 @@
+"""TFX's Evaluator, which compares with the served model only where that is possible and fair."""
+
+import os
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import executor as tfx_evaluator
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils
+
+from components import progress
+from components.served_model.executor import COMPARABLE, SERVED_VERSION
+
+BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
+
+
+class Executor(tfx_evaluator.Executor):
+    """Drops a baseline that is absent or not comparable, and says so."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Evaluate; the change thresholds hold only where there is a baseline."""
+        served = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
+        version = served.get_int_custom_property(SERVED_VERSION)
+        if not version:
+            baseline = "no model is served yet: judged by the absolute bound alone"
+        elif not served.get_int_custom_property(COMPARABLE):
+            baseline = (
+                f"version {version} was trained on another split and may have seen the test rows: "
+                "judged by the absolute bound alone"
+            )
+        else:
+            baseline = f"compared with version {version}"
+        if not baseline.startswith("compared"):
+            input_dict = {
+                name: artifacts
+                for name, artifacts in input_dict.items()
+                if name != standard_component_specs.BASELINE_MODEL_KEY
+            }
+        progress.report(0.0, baseline)
+        super().Do(input_dict, output_dict, exec_properties)
+        evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
+        io_utils.write_string_file(os.path.join(evaluation.uri, BASELINE_FILE), baseline)

@@ -1,0 +1,47 @@
+"""TFX's Pusher, which publishes a version whole or not at all, and each model once."""
+
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as tfx_pusher
+from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import proto_utils
+
+from components import progress
+from serving import versions
+
+FINGERPRINT = "fingerprint"  # string property of the InfraBlessing: identity of the validated model
+
+
+class Executor(tfx_pusher.Executor):
+    """Publishes the model that ServingValidator validated, if both blessings hold."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Publish under the next number, and record the number in the pushed model's properties."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            progress.report(1.0, "not pushed")
+            return
+        destination = PushDestination()
+        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+        infra_blessing = artifact_utils.get_single_instance(
+            input_dict[standard_component_specs.INFRA_BLESSING_KEY]
+        )
+        base_directory = destination.filesystem.base_directory
+        version = versions.publish(
+            self.GetModelPath(input_dict),
+            base_directory,
+            fingerprint=infra_blessing.get_string_custom_property(FINGERPRINT),
+        )
+        self._MarkPushed(
+            pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)
+        )
+        progress.report(1.0, f"version {version}")

@@ -1,0 +1,1 @@
+"""ServedModel: the model now served, read from the serving folder; the Evaluator's baseline."""

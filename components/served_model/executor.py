@@ -1,0 +1,45 @@
+"""How the served model becomes an artifact."""
+
+import os
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import progress
+from components.served_model.driver import NO_VERSION
+from serving import versions
+
+SERVED_VERSION = "served_version"  # int property of the artifact; 0 for none
+COMPARABLE = "comparable"  # int property of the artifact: 1 if it is a fair baseline
+SPLIT_IDENTITY = "split"  # key of the version's manifest
+
+
+class Executor(base_executor.BaseExecutor):
+    """Copies the version that the driver found."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Write the SavedModel and the artifact's properties."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        model = artifact_utils.get_single_instance(output_dict["model"])
+        version = exec_properties["served_version"]
+        model.set_int_custom_property(SERVED_VERSION, version)
+        if version == NO_VERSION:
+            model.set_int_custom_property(COMPARABLE, 0)
+            progress.report(1.0, "nothing is served yet")
+            return
+        serving_dir = exec_properties["serving_dir"]
+        manifest = versions.manifest(serving_dir, version)
+        comparable = manifest.get(SPLIT_IDENTITY) == exec_properties["split_identity"]
+        model.set_int_custom_property(COMPARABLE, int(comparable))
+        source = os.path.join(serving_dir, str(version))
+        io_utils.copy_dir(source, path_utils.serving_model_path(model.uri))
+        text = f"version {version} is served"
+        progress.report(1.0, text if comparable else f"{text}; trained on another split, not compared")

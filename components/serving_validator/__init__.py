@@ -1,0 +1,1 @@
+"""ServingValidator: loads the export as TensorFlow Serving does, and blesses what will be pushed."""

@@ -1,0 +1,212 @@
+"""What ServingValidator checks."""
+
+import hashlib
+import itertools
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils, path_utils
+
+from components import progress
+from components.pusher.executor import FINGERPRINT
+from components.ratings_example_gen.split import SPLITS, TEST
+from components.serving_validator.config import ServingValidatorConfig
+from components.serving_validator.session_check import Answer, Request
+from components.trainer.run_fn import KERAS_MODEL_PATH
+from schema import features
+from serving import catalogue, versions, warmup
+
+REPORT_FILE = "report.json"  # in the blessing: the figures, and the failures if any
+_UNKNOWN_ID = 2**62
+_TIMED_CALLS = 20
+
+
+class Executor(base_executor.BaseExecutor):
+    """Puts the version together, asks it in a fresh process, and blesses it or says why not."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Write the version, the report and the blessing."""
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = ServingValidatorConfig.from_json(exec_properties["validator_config"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        source = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        version = path_utils.stamped_model_path(blessing.uri)
+        io_utils.copy_dir(source, version)
+        io_utils.copy_dir(
+            artifact_utils.get_single_uri(input_dict["catalogue"]), os.path.join(version, catalogue.FOLDER)
+        )
+        io_utils.write_string_file(os.path.join(version, versions.MANIFEST), exec_properties["manifest"])
+
+        records = _read_records(input_dict["examples"], config.rows)
+        graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
+        raw = tf.io.parse_example(records, graph.raw_feature_spec())
+        expected = training_answers(os.path.join(source, KERAS_MODEL_PATH), graph, raw)
+        uids, mids = raw[features.UID.name].numpy(), raw[features.MID.name].numpy()
+        tables = catalogue.Catalogue.load(os.path.join(version, catalogue.FOLDER))
+        requests = build_requests(records, uids, mids, tables, config)
+        warmup.write_warmup_requests(
+            os.path.join(version, warmup.REQUESTS),
+            config.model_name,
+            build_warmup(records, uids, mids, tables, config.warmup_requests),
+        )
+        progress.report(0.5, "asking the model in a fresh process")
+        failures, figures = _ask_and_check(version, requests, expected, config)
+        figures["bytes"] = sum(f.stat().st_size for f in Path(version).rglob("*") if f.is_file())
+        if figures["bytes"] > config.max_bytes:
+            failures.append(
+                f"the version has {figures['bytes']:,} bytes, at most {config.max_bytes:,} allowed"
+            )
+
+        blessing.set_string_custom_property(FINGERPRINT, content_fingerprint(source))
+        blessing.set_int_custom_property("blessed", int(not failures))
+        blessing.set_int_custom_property("has_model", 1)
+        io_utils.write_string_file(
+            os.path.join(blessing.uri, "INFRA_NOT_BLESSED" if failures else "INFRA_BLESSED"), ""
+        )
+        report = {"failures": failures, "figures": figures}
+        io_utils.write_string_file(os.path.join(blessing.uri, REPORT_FILE), json.dumps(report, indent=2))
+        progress.report(1.0, "; ".join(failures) or f"parity {figures['largest_difference']:.1e}")
+
+
+def _read_records(examples: list[types.Artifact], rows: int) -> np.ndarray:
+    """Return the first serialized examples of the test split; they lie in the order of their hash."""
+    folder = artifact_utils.get_split_uris(examples, SPLITS[TEST])[0]
+    files = sorted(fileio.glob(os.path.join(folder, "*")))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return np.array(list(itertools.islice(records, rows)), object)
+
+
+def training_answers(
+    keras_path: str, graph: tft.TFTransformOutput, raw: dict[str, tf.Tensor | tf.SparseTensor]
+) -> np.ndarray:
+    """Return what the Keras model says of transformed raw features, float32[n]."""
+    model = keras.models.load_model(keras_path)
+    transformed = graph.transform_features_layer()(raw)
+    return model({name: transformed[name] for name in model.input}, training=False).numpy()
+
+
+def build_requests(
+    records: np.ndarray,
+    uids: np.ndarray,
+    mids: np.ndarray,
+    tables: catalogue.Catalogue,
+    config: ServingValidatorConfig,
+) -> dict[str, Request]:
+    """Return what a served model must be able to answer, by name."""
+    repeated = np.resize(np.arange(len(uids)), config.oversized_rows)
+    unknown = np.array([_UNKNOWN_ID])
+    none = np.array([], np.int64)
+    return {
+        "serving_default": Request("serving_default", {"examples": records}),
+        "predict": Request("predict", tables.predict_inputs(uids, mids)),
+        "one": Request("predict", tables.predict_inputs(uids[:1], mids[:1]), _TIMED_CALLS),
+        "unknown": Request("predict", tables.predict_inputs(unknown, unknown)),
+        "empty": Request("predict", tables.predict_inputs(none, none)),
+        "oversized": Request("predict", tables.predict_inputs(uids[repeated], mids[repeated])),
+        "rank": Request("rank", tables.rank_inputs(int(uids[0]), tables.mids), _TIMED_CALLS),
+        "rank_as_predict": Request(
+            "predict", tables.predict_inputs(np.full_like(tables.mids, uids[0]), tables.mids)
+        ),
+        "rank_unknown": Request("rank", tables.rank_inputs(_UNKNOWN_ID, tables.mids)),
+    }
+
+
+def build_warmup(
+    records: np.ndarray, uids: np.ndarray, mids: np.ndarray, tables: catalogue.Catalogue, n: int
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Return requests of each signature, of growing size."""
+    requests = []
+    for i in range(min(n, len(uids))):
+        rows = slice(0, i + 1)
+        requests.append(("serving_default", {"examples": records[rows]}))
+        requests.append(("predict", tables.predict_inputs(uids[rows], mids[rows])))
+        requests.append(("rank", tables.rank_inputs(int(uids[i]), mids[rows])))
+    return requests
+
+
+def _ask_and_check(
+    version: str, requests: dict[str, Request], expected: np.ndarray, config: ServingValidatorConfig
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the failures and the measured figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder, "requests"), Path(folder, "answers")
+        asked.write_bytes(pickle.dumps(list(requests.values())))
+        command = [sys.executable, "-m", "components.serving_validator.session_check"]
+        root = str(Path(__file__).parents[2])
+        done = subprocess.run(
+            [*command, version, str(asked), str(answered)],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            return [f"a fresh process could not serve the model: {last}"], {"stderr": done.stderr}
+        fields = pickle.loads(answered.read_bytes())
+        answers = {name: Answer(*f) for name, f in zip(requests, fields, strict=True)}
+    return check(answers, expected, config)
+
+
+def check(
+    answers: dict[str, Answer], expected: np.ndarray, config: ServingValidatorConfig
+) -> tuple[list[str], dict[str, Any]]:
+    """Hold the answers against the training graph's and the bounds; return failures and figures."""
+    ratings = {name: answer.outputs[features.RATING.name] for name, answer in answers.items()}
+    order = np.argsort(-ratings["rank_as_predict"], kind="stable")
+    differences = {
+        "serving_default": np.abs(ratings["serving_default"] - expected).max(),
+        "predict": np.abs(ratings["predict"] - expected).max(),
+        "oversized": np.abs(ratings["oversized"] - np.resize(expected, config.oversized_rows)).max(),
+        "rank": np.abs(ratings["rank"] - ratings["rank_as_predict"][order]).max(),
+    }
+    failures = [
+        f"`{name}` differs from the training graph by {difference:.1e}, allowed {config.tolerance:.0e}"
+        for name, difference in differences.items()
+        if not difference <= config.tolerance
+    ]
+    failures += [
+        f"`{name}` gave a rating that is no number"
+        for name in ("unknown", "rank_unknown")
+        if not np.isfinite(ratings[name]).all()
+    ]
+    if ratings["empty"].shape != (0,):
+        failures.append(f"an empty batch gave ratings of shape {ratings['empty'].shape}, expected (0,)")
+    figures = {
+        "largest_difference": float(max(differences.values())),
+        "predict_ms": answers["one"].milliseconds,
+        "rank_ms": answers["rank"].milliseconds,
+    }
+    for name, bound in (("predict_ms", config.max_predict_ms), ("rank_ms", config.max_rank_ms)):
+        if figures[name] > bound:
+            failures.append(f"`{name}` is {figures[name]:.1f}, at most {bound:.1f} allowed")
+    return failures, figures
+
+
+def content_fingerprint(folder: str) -> str:
+    """Return a SHA-256 over the names and contents of a folder's files, as hex."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What a run is told: one frozen configuration, and the presets."""
+
+import dataclasses
+from pathlib import Path
+
+from components.deepfm.config import DeepFMConfig
+from components.evaluator.config import EvaluatorConfig
+from components.ratings_example_gen.config import ExampleGenConfig
+from components.serving_validator.config import MODEL_NAME, ServingValidatorConfig
+from components.trainer.config import TrainConfig
+from components.transform import TransformConfig
+from schema import features
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """Everything that the graph depends on."""
+
+    dataset: str  # name; part of every path
+    data_folder: Path  # holds ratings.dat, movies.dat and users.dat
+    root: Path  # everything that runs on this dataset leave behind
+    example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)
+    transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
+    model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
+    serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
+    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+    @property
+    def name(self) -> str:
+        """Name of the pipeline."""
+        return f"{MODEL_NAME}-{self.dataset}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifacts."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        """File of the ML Metadata database."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def serving(self) -> Path:
+        """Folder of the numbered versions, TensorFlow Serving's model_base_path."""
+        return self.root / "serving" / MODEL_NAME
+
+
+def notebook(config: PipelineConfig) -> PipelineConfig:
+    """Return the configuration with the model of the notebook that the project began as.
+
+    Two ids, the last three of a movie's genres out of the 14 most frequent, and one number. The
+    notebook fed the user's occupation into the input that it called fea4; the project's numeric feature
+    is the zip, and `DeepFMConfig.numeric` chooses.
+    """
+    return dataclasses.replace(
+        config,
+        transform=TransformConfig(max_genres=3, genre_vocabulary_size=14),
+        model=DeepFMConfig(
+            categorical=(features.UID.name, features.MID.name, features.GENRES.name),
+            embedding_dim=20,
+            hidden_units=(64, 64),
+            dropout_rate=0.5,
+            dropout_position="before",
+            deep_output_activation="relu",
+            embedding_l2=0.0,
+            oov_dropout_rate=0.0,
+            clip_rating=False,
+        ),
+        train=TrainConfig(
+            batch_size=2048, epochs=30, learning_rate=0.001, final_learning_rate_fraction=1.0, patience=3
+        ),
+    )
+
+
+PRESETS = {"default": lambda config: config, "notebook": notebook}

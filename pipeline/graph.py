@@ -1,0 +1,120 @@
+"""The graph: what runs, in which order. Where it runs is the runner's matter."""
+
+from tfx import components as tfx_components
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.trainer.executor import GenericExecutor
+from tfx.dsl.components.base import executor_spec
+from tfx.orchestration import metadata, pipeline
+from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs  # type: ignore[attr-defined]
+from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
+
+from components.data_gate.component import DataGate
+from components.evaluator.executor import Executor as EvaluatorExecutor
+from components.pusher.executor import Executor as PusherExecutor
+from components.ratings_example_gen.component import RatingsExampleGen
+from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
+from components.served_model.component import ServedModel
+from components.served_model.executor import SPLIT_IDENTITY
+from components.serving_validator.component import ServingValidator
+from pipeline.config import PipelineConfig
+from pipeline.source_fingerprint import source_fingerprint
+from schema import features
+
+
+def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
+    """Return the pipeline of a configuration; reads nothing but the project's own sources."""
+    example_gen = RatingsExampleGen(str(config.data_folder), config.example_gen)
+    statistics_gen = tfx_components.StatisticsGen(examples=example_gen.outputs["examples"])
+    schema_gen = ImportSchemaGen(schema_file=str(features.SCHEMA_PATH))
+    schema = schema_gen.outputs["schema"]
+    example_validator = tfx_components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema
+    )
+    data_gate = DataGate(example_validator.outputs["anomalies"])
+    transform = tfx_components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema,
+        preprocessing_fn="components.transform.preprocessing_fn",
+        custom_config={"transform_config": config.transform.to_json()},
+        splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
+    )
+    transform.add_upstream_node(data_gate)
+    trainer = tfx_components.Trainer(
+        run_fn="components.trainer.run_fn.run_fn",
+        custom_executor_spec=executor_spec.ExecutorClassSpec(GenericExecutor),
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=TrainArgs(splits=[SPLITS[TRAIN]]),
+        eval_args=EvalArgs(splits=[SPLITS[VALID]]),
+        custom_config={
+            "model_config": config.model.to_json(),
+            "train_config": config.train.to_json(),
+        },
+    )
+    served_model = ServedModel(str(config.serving), split_identity=config.example_gen.to_json())
+    served_model.add_upstream_node(trainer)
+    evaluator = tfx_components.Evaluator(
+        examples=example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=served_model.outputs["model"],
+        eval_config=config.evaluator.eval_config(),
+        example_splits=[SPLITS[TEST]],
+    )
+    evaluator.executor_spec = executor_spec.BeamExecutorSpec(EvaluatorExecutor)
+    serving_validator = ServingValidator(
+        model=trainer.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        catalogue=example_gen.outputs["catalogue"],
+        config=config.serving_validator,
+        manifest={
+            "dataset": config.dataset,
+            SPLIT_IDENTITY: config.example_gen.to_json(),
+            "model_config": config.model.to_json(),
+            "train_config": config.train.to_json(),
+        },
+    )
+    pusher = tfx_components.Pusher(
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        push_destination=PushDestination(
+            filesystem=PushDestination.Filesystem(base_directory=str(config.serving))
+        ),
+        custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
+    )
+    sources = {
+        example_gen: "components.ratings_example_gen.component",
+        data_gate: "components.data_gate.component",
+        transform: "components.transform",
+        trainer: "components.trainer.run_fn",
+        served_model: "components.served_model.component",
+        evaluator: "components.evaluator.executor",
+        serving_validator: "components.serving_validator.component",
+        pusher: "components.pusher.executor",
+    }
+    for node, module in sources.items():
+        # TFX's cache knows modules by name only: an edit would re-use the old result.
+        node.exec_properties["source_fingerprint"] = source_fingerprint(module)
+    schema_gen.exec_properties["source_fingerprint"] = source_fingerprint("schema.features")
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.artifacts),
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            data_gate,
+            transform,
+            trainer,
+            served_model,
+            evaluator,
+            serving_validator,
+            pusher,
+        ],
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata)),
+        enable_cache=True,
+        beam_pipeline_args=list(config.beam_args),
+    )
