@@ -35,20 +35,26 @@ class EvaluatorConfig(JsonConfig):
     def eval_config(self) -> config_pb2.EvalConfig:
         """Return the configuration as TensorFlow Model Analysis takes it."""
         by_feature = [config_pb2.SlicingSpec(feature_keys=[feature.name]) for feature in SLICES]
+        # `MetricConfig.threshold` would hold every slice to the overall bound.
         rmse = config_pb2.MetricConfig(
             class_name="RootMeanSquaredError",
             config=f'"name": "{RMSE}"',
-            threshold=config_pb2.MetricThreshold(
-                value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": self.max_rmse}),
-                change_threshold=_at_most(self.max_rmse_increase),
-            ),
             per_slice_thresholds=[
+                config_pb2.PerSliceMetricThreshold(
+                    slicing_specs=[config_pb2.SlicingSpec()],
+                    threshold=config_pb2.MetricThreshold(
+                        value_threshold=config_pb2.GenericValueThreshold(
+                            upper_bound={"value": self.max_rmse}
+                        ),
+                        change_threshold=_at_most(self.max_rmse_increase),
+                    ),
+                ),
                 config_pb2.PerSliceMetricThreshold(
                     slicing_specs=by_feature,
                     threshold=config_pb2.MetricThreshold(
                         change_threshold=_at_most(self.max_slice_rmse_increase)
                     ),
-                )
+                ),
             ],
         )
         others = ("MeanAbsoluteError", "Calibration", "MeanLabel", "MeanPrediction", "ExampleCount")
