@@ -1,3 +1,4 @@
+# make run    the pipeline on this machine; DATA, PRESET, SEED, SPLIT and RUNS as `deepfm run --help` says
 # make test   the whole gate: format, lint, types, tests
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
@@ -15,7 +16,11 @@ export UV_LINK_MODE ?= copy
 
 PYTHON311 = $(shell command -v python3.11 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11 2>/dev/null | tail -n 1)
 
-.PHONY: test clean
+.PHONY: run test clean
+
+run: .venv/.ready
+	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
+		$(if $(SEED),--seed "$(SEED)") $(if $(SPLIT),--split "$(SPLIT)") $(if $(RUNS),--runs "$(RUNS)")
 
 test: .venv/.ready
 	.venv/bin/ruff format --check

@@ -8,7 +8,7 @@ from components.evaluator.config import EvaluatorConfig
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import MODEL_NAME, ServingValidatorConfig
 from components.trainer.config import TrainConfig
-from components.transform import TransformConfig
+from components.transform.config import TransformConfig
 from schema import features
 
 

@@ -10,12 +10,13 @@ from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs  # type: ignore[attr-defin
 from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
 
 from components.data_gate.component import DataGate
+from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor as EvaluatorExecutor
 from components.pusher.executor import Executor as PusherExecutor
 from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
 from components.served_model.component import ServedModel
-from components.served_model.executor import SPLIT_IDENTITY
+from components.served_model.driver import SPLIT_IDENTITY
 from components.serving_validator.component import ServingValidator
 from pipeline.config import PipelineConfig
 from pipeline.source_fingerprint import source_fingerprint
@@ -35,7 +36,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema,
-        preprocessing_fn="components.transform.preprocessing_fn",
+        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         custom_config={"transform_config": config.transform.to_json()},
         splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
     )
@@ -53,13 +54,25 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             "train_config": config.train.to_json(),
         },
     )
-    served_model = ServedModel(str(config.serving), split_identity=config.example_gen.to_json())
-    served_model.add_upstream_node(trainer)
+    served_model = ServedModel(
+        example_gen.outputs["examples"],
+        serving_dir=str(config.serving),
+        split_identity=config.example_gen.split_identity,
+        training_config=" ".join(
+            (
+                config.transform.to_json(),
+                config.model.to_json(),
+                config.train.to_json(),
+                source_fingerprint("components.transform.preprocessing"),
+                source_fingerprint("components.trainer.run_fn"),
+            )
+        ),
+    )
     evaluator = tfx_components.Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=served_model.outputs["model"],
-        eval_config=config.evaluator.eval_config(),
+        eval_config=eval_config(config.evaluator),
         example_splits=[SPLITS[TEST]],
     )
     evaluator.executor_spec = executor_spec.BeamExecutorSpec(EvaluatorExecutor)
@@ -68,10 +81,11 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         catalogue=example_gen.outputs["catalogue"],
+        baseline_model=served_model.outputs["model"],
         config=config.serving_validator,
         manifest={
             "dataset": config.dataset,
-            SPLIT_IDENTITY: config.example_gen.to_json(),
+            SPLIT_IDENTITY: config.example_gen.split_identity,
             "model_config": config.model.to_json(),
             "train_config": config.train.to_json(),
         },
@@ -87,7 +101,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     sources = {
         example_gen: "components.ratings_example_gen.component",
         data_gate: "components.data_gate.component",
-        transform: "components.transform",
+        transform: "components.transform.preprocessing",
         trainer: "components.trainer.run_fn",
         served_model: "components.served_model.component",
         evaluator: "components.evaluator.executor",

@@ -27,12 +27,12 @@ class DeepFMConfig:
     architecture: str = "deepfm"  # one of ARCHITECTURES
     categorical: tuple[str, ...] = tuple(feature.name for feature in features.CATEGORICAL)  # feature names
     numeric: tuple[str, ...] = (features.ZIP.name,)  # feature names
-    embedding_dim: int = 16  # k: length of an embedding vector, at least 1
+    embedding_dim: int = 32  # k: length of an embedding vector, at least 1
     hidden_units: tuple[int, ...] = (128, 64)  # size of each hidden layer, from the input on, each at least 1
     dropout_rate: float = 0.2  # share of units dropped at each hidden layer in training, in [0, 1)
     dropout_position: str = "after"  # of each hidden layer: "before" drops its inputs, "after" its outputs
     deep_output_activation: str | None = None  # None (linear) or "relu"
-    embedding_l2: float = 0.05  # weight of the mean squared norm of a batch's embeddings in the loss, >= 0
+    embedding_l2: float = 0.07  # weight of the mean squared norm of a batch's embeddings in the loss, >= 0
     oov_dropout_rate: float = 0.01  # share of ids replaced by the OOV index in training, in [0, 1)
     clip_rating: bool = True  # clip predictions to the scale of ratings, at inference only
 

@@ -9,7 +9,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import progress
-from components.served_model.executor import COMPARABLE, SERVED_VERSION
+from components.served_model.driver import BASELINE_VERSION
+from components.served_model.executor import COMPARABLE
 
 BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
 
@@ -25,7 +26,7 @@ class Executor(tfx_evaluator.Executor):
     ) -> None:
         """Evaluate; the change thresholds hold only where there is a baseline."""
         served = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
-        version = served.get_int_custom_property(SERVED_VERSION)
+        version = served.get_int_custom_property(BASELINE_VERSION)
         if not version:
             baseline = "no model is served yet: judged by the absolute bound alone"
         elif not served.get_int_custom_property(COMPARABLE):

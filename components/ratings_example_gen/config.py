@@ -45,3 +45,8 @@ class ExampleGenConfig(JsonConfig):
             )
         if self.shard_bytes <= 0:
             raise ValueError(f"`shard_bytes` must be positive, got {self.shard_bytes}")
+
+    @property
+    def split_identity(self) -> str:
+        """What decides which rows are test rows."""
+        return f"{self.split} seed={self.split_seed} test={self.test_fraction} valid={self.valid_fraction}"

@@ -38,6 +38,8 @@ from components.ratings_example_gen.counts import RowCounts
 from schema import features
 from serving import catalogue
 
+INPUT_FINGERPRINT = "input_fingerprint"  # execution property, and string property of the examples
+
 _REJECTED = "rejected"
 _SPLIT = "split"
 _HASH = "hash"
@@ -67,6 +69,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rejected = artifact_utils.get_single_instance(output_dict["rejected_rows"])
         tables = artifact_utils.get_single_instance(output_dict["catalogue"])
         examples.split_names = artifact_utils.encode_split_names(list(split.SPLITS))
+        examples.set_string_custom_property(INPUT_FINGERPRINT, exec_properties[INPUT_FINGERPRINT])
         for name in split.SPLITS:
             fileio.makedirs(artifact_utils.get_split_uris([examples], name)[0])
 

@@ -1,29 +1,57 @@
-"""What makes ServedModel run again: another version, or another model under its number."""
+"""What makes ServedModel run again: another baseline."""
+
+import hashlib
 
 from tfx.dsl.components.base import base_driver
 from tfx.orchestration import metadata
 from tfx.orchestration.portable import base_driver as ir_base_driver
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
+from tfx.types import artifact_utils
 
+from components.ratings_example_gen.executor import INPUT_FINGERPRINT
 from serving import versions
 
 NO_VERSION = 0
 
+# Execution properties, properties of the artifact, and keys of a version's manifest alike.
+BASELINE_VERSION = "baseline_version"
+TRAINING_IDENTITY = "training_identity"
+SPLIT_IDENTITY = "split_identity"
+
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
-    """Puts the served version and its fingerprint into the execution properties."""
+    """Puts the baseline's version and fingerprint into the execution properties, and so the cache key."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
         ir_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> DriverOutput:
-        """Return `served_version` (0 for none) and `served_fingerprint`."""
-        serving_dir = execution_info.exec_properties["serving_dir"]
-        version = versions.latest(serving_dir)
+        """Return `baseline_version` (0 for none), `baseline_fingerprint` and `training_identity`."""
+        properties = execution_info.exec_properties
+        examples = artifact_utils.get_single_instance(execution_info.input_dict["examples"])
+        identity = hashlib.sha256(
+            f"{examples.get_string_custom_property(INPUT_FINGERPRINT)} {properties['split_identity']} "
+            f"{properties['training_config']}".encode()
+        ).hexdigest()
+        version = baseline(properties["serving_dir"], identity)
         output = DriverOutput()
-        output.exec_properties["served_version"].int_value = version or NO_VERSION
-        fingerprint = versions.manifest(serving_dir, version)["fingerprint"] if version else ""
-        output.exec_properties["served_fingerprint"].string_value = fingerprint
+        output.exec_properties[TRAINING_IDENTITY].string_value = identity
+        output.exec_properties[BASELINE_VERSION].int_value = version
+        output.exec_properties["baseline_fingerprint"].string_value = (
+            versions.manifest(properties["serving_dir"], version)["fingerprint"] if version else ""
+        )
         return output
+
+
+def baseline(serving_dir: str, training_identity: str) -> int:
+    """Return the version that a run is to be compared with; 0 for none."""
+    served = versions.latest(serving_dir)
+    if served is None:
+        return NO_VERSION
+    manifest = versions.manifest(serving_dir, served)
+    if manifest.get(TRAINING_IDENTITY) != training_identity:
+        return served
+    recorded = manifest[BASELINE_VERSION]
+    return recorded if recorded in versions.versions(serving_dir) else NO_VERSION

@@ -1,4 +1,4 @@
-"""How the served model becomes an artifact."""
+"""How the baseline becomes an artifact."""
 
 import os
 from typing import Any
@@ -9,12 +9,10 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
-from components.served_model.driver import NO_VERSION
+from components.served_model.driver import BASELINE_VERSION, NO_VERSION, SPLIT_IDENTITY, TRAINING_IDENTITY
 from serving import versions
 
-SERVED_VERSION = "served_version"  # int property of the artifact; 0 for none
 COMPARABLE = "comparable"  # int property of the artifact: 1 if it is a fair baseline
-SPLIT_IDENTITY = "split"  # key of the version's manifest
 
 
 class Executor(base_executor.BaseExecutor):
@@ -29,17 +27,18 @@ class Executor(base_executor.BaseExecutor):
         """Write the SavedModel and the artifact's properties."""
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(output_dict["model"])
-        version = exec_properties["served_version"]
-        model.set_int_custom_property(SERVED_VERSION, version)
+        version = exec_properties[BASELINE_VERSION]
+        model.set_int_custom_property(BASELINE_VERSION, version)
+        model.set_string_custom_property(TRAINING_IDENTITY, exec_properties[TRAINING_IDENTITY])
         if version == NO_VERSION:
             model.set_int_custom_property(COMPARABLE, 0)
             progress.report(1.0, "nothing is served yet")
             return
         serving_dir = exec_properties["serving_dir"]
         manifest = versions.manifest(serving_dir, version)
-        comparable = manifest.get(SPLIT_IDENTITY) == exec_properties["split_identity"]
+        comparable = manifest.get(SPLIT_IDENTITY) == exec_properties[SPLIT_IDENTITY]
         model.set_int_custom_property(COMPARABLE, int(comparable))
         source = os.path.join(serving_dir, str(version))
         io_utils.copy_dir(source, path_utils.serving_model_path(model.uri))
-        text = f"version {version} is served"
-        progress.report(1.0, text if comparable else f"{text}; trained on another split, not compared")
+        text = f"version {version}"
+        progress.report(1.0, text if comparable else f"{text}, trained on another split: not compared")

@@ -24,6 +24,7 @@ from tfx.utils import io_utils, path_utils
 from components import progress
 from components.pusher.executor import FINGERPRINT
 from components.ratings_example_gen.split import SPLITS, TEST
+from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.session_check import Answer, Request
 from components.trainer.run_fn import KERAS_MODEL_PATH
@@ -54,7 +55,12 @@ class Executor(base_executor.BaseExecutor):
         io_utils.copy_dir(
             artifact_utils.get_single_uri(input_dict["catalogue"]), os.path.join(version, catalogue.FOLDER)
         )
-        io_utils.write_string_file(os.path.join(version, versions.MANIFEST), exec_properties["manifest"])
+        baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
+        manifest = json.loads(exec_properties["manifest"]) | {
+            BASELINE_VERSION: baseline.get_int_custom_property(BASELINE_VERSION),
+            TRAINING_IDENTITY: baseline.get_string_custom_property(TRAINING_IDENTITY),
+        }
+        io_utils.write_string_file(os.path.join(version, versions.MANIFEST), json.dumps(manifest, indent=2))
 
         records = _read_records(input_dict["examples"], config.rows)
         graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))

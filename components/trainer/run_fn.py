@@ -68,7 +68,10 @@ def run_fn(fn_args: FnArgs) -> None:
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
         loss="mse",
-        metrics=[keras.metrics.RootMeanSquaredError(name="rmse")],
+        metrics=[
+            keras.metrics.RootMeanSquaredError(name="rmse"),
+            keras.metrics.MeanAbsoluteError(name="mae"),
+        ],
     )
     fileio.makedirs(fn_args.model_run_dir)
     model.fit(

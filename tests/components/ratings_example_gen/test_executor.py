@@ -59,7 +59,11 @@ def run(folder, output, **config):
         artifact.uri = str(output / name)
         (output / name).mkdir(parents=True)
     options = {"max_rejected_fraction": 0.05, "cold_below": 20, "heavy_from": 26} | config
-    properties = {"input_base": str(folder), "example_gen_config": ExampleGenConfig(**options).to_json()}
+    properties = {
+        "input_base": str(folder),
+        "example_gen_config": ExampleGenConfig(**options).to_json(),
+        "input_fingerprint": "f",
+    }
     Executor().Do({}, outputs, properties)
     return output
 

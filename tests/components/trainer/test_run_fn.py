@@ -15,7 +15,8 @@ from components.deepfm.config import DeepFMConfig
 from components.trainer.batches import Batches
 from components.trainer.config import TrainConfig
 from components.trainer.run_fn import KERAS_MODEL_PATH, run_fn
-from components.transform import TransformConfig, preprocessing_fn
+from components.transform.config import TransformConfig
+from components.transform.preprocessing import preprocessing_fn
 from schema import features
 from serving.saved_model import SessionModel
 

@@ -7,7 +7,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.transform import TransformConfig, preprocessing_fn, zip_to_number
+from components.transform.config import TransformConfig
+from components.transform.preprocessing import preprocessing_fn, zip_to_number
 from schema import features
 
 ROWS = [  # uid, mid, genres, gender, age, occupation, zip

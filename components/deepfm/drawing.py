@@ -1,0 +1,57 @@
+"""A model to draw: any architecture, with vocabularies of MovieLens 1M's size."""
+
+import dataclasses
+
+import keras
+
+from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
+from components.deepfm.fields import CategoricalField, NumericField
+from components.deepfm.model import build_model
+from schema import features
+
+_VOCABULARY_SIZES = {
+    features.UID: 6040,
+    features.MID: 3706,
+    features.GENRES: 18,
+    features.GENDER: 2,
+    features.AGE: 7,
+    features.OCCUPATION: 21,
+}
+
+
+def example_model(config: DeepFMConfig, architecture: str, max_genres: int) -> keras.Model:
+    """Build an untrained model.
+
+    Args:
+      config: sizes and fields.
+      architecture: in place of the configuration's; a pairwise one takes user and movie only.
+      max_genres: length of the genres' field.
+
+    Raises:
+      ValueError: the architecture is unknown.
+    """
+    if architecture in PAIRWISE_ARCHITECTURES:
+        config = dataclasses.replace(
+            config,
+            architecture=architecture,
+            categorical=(features.UID.name, features.MID.name),
+            numeric=(),
+        )
+    else:
+        config = dataclasses.replace(config, architecture=architecture)
+    return build_model(
+        config,
+        [
+            CategoricalField(
+                name=feature.name,
+                index_name=feature.index_name,
+                vocabulary_size=size,
+                oov_buckets=feature.oov_buckets,
+                length=max_genres if feature.multivalent else 1,
+            )
+            for feature, size in _VOCABULARY_SIZES.items()
+        ],
+        [NumericField(name=f.name, input_name=f.z_score_name) for f in features.NUMERIC],
+        rating_mean=0.0,
+        seed=0,
+    )

@@ -1,0 +1,58 @@
+"""Metrics, slices and thresholds as TensorFlow Model Analysis takes them."""
+
+from tensorflow_model_analysis.proto import config_pb2
+
+from components.evaluator.config import EvaluatorConfig
+from schema import features
+
+RMSE = "rmse"
+SLICES = (
+    features.GENDER,
+    features.AGE,
+    features.OCCUPATION,
+    features.GENRES,
+    features.USER_ACTIVITY,
+    features.MOVIE_ACTIVITY,
+)
+
+
+def eval_config(config: EvaluatorConfig) -> config_pb2.EvalConfig:
+    """Return the configuration as TensorFlow Model Analysis takes it."""
+    by_feature = [config_pb2.SlicingSpec(feature_keys=[feature.name]) for feature in SLICES]
+    # `MetricConfig.threshold` would hold every slice to the overall bound.
+    rmse = config_pb2.MetricConfig(
+        class_name="RootMeanSquaredError",
+        config=f'"name": "{RMSE}"',
+        per_slice_thresholds=[
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=[config_pb2.SlicingSpec()],
+                threshold=config_pb2.MetricThreshold(
+                    value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": config.max_rmse}),
+                    change_threshold=_at_most(config.max_rmse_increase),
+                ),
+            ),
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=by_feature,
+                threshold=config_pb2.MetricThreshold(
+                    change_threshold=_at_most(config.max_slice_rmse_increase)
+                ),
+            ),
+        ],
+    )
+    others = ("MeanAbsoluteError", "Calibration", "MeanLabel", "MeanPrediction", "ExampleCount")
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(label_key=features.LABEL.name, signature_name="serving_default")],
+        slicing_specs=[config_pb2.SlicingSpec(), *by_feature],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                metrics=[rmse, *(config_pb2.MetricConfig(class_name=name) for name in others)]
+            )
+        ],
+        options=config_pb2.Options(min_slice_size={"value": config.min_slice_rows}),
+    )
+
+
+def _at_most(increase: float) -> config_pb2.GenericChangeThreshold:
+    return config_pb2.GenericChangeThreshold(
+        direction=config_pb2.MetricDirection.LOWER_IS_BETTER, absolute={"value": increase}
+    )

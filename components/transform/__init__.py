@@ -1,0 +1,1 @@
+"""What TFX's Transform hosts."""

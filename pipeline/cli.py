@@ -1,0 +1,258 @@
+"""The `deepfm` command. Each command imports what it needs, so that all of them start at once."""
+
+import dataclasses
+import enum
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from components.ratings_example_gen.config import SplitMethod
+from pipeline.config import PRESETS, PipelineConfig
+from pipeline.dataset.errors import DatasetError
+
+if TYPE_CHECKING:
+    from serving.client import Client
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A TFX pipeline for a DeepFM recommender, and the model that it serves.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+_CACHE = Path(".cache", "data")
+_DEFAULT_PORT = 8500
+
+Preset = enum.StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
+
+ServingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-base-path", help="Folder of the model's versions; that of the last run if not given."
+    ),
+]
+Target = Annotated[str, typer.Option("--target", help="host:port of the server.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+
+
+def _stop(message: str) -> typer.Exit:
+    errors.print(f"[red]{message}[/]", highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def run(
+    data: Annotated[
+        str | None,
+        typer.Option(help="Folder or zip in MovieLens 1M's format; downloaded or generated if not given."),
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
+    seed: Annotated[int, typer.Option(help="Of weights, order of rows and dropout.")] = 0,
+    split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Run the pipeline on this machine: from ratings to a served model."""
+    from pipeline import local  # noqa: PLC0415
+    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
+
+    try:
+        dataset = resolve(
+            data,
+            cache_dir=_CACHE,
+            work_dir=runs / ".unpacked",
+            notify=lambda text: console.print(text, highlight=False, soft_wrap=True),
+        )
+    except DatasetError as error:
+        raise _stop(str(error)) from error
+    config = PipelineConfig(
+        dataset=dataset.name, data_folder=dataset.folder, root=(runs / dataset.name).absolute()
+    )
+    config = PRESETS[preset.value](config)
+    config = dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, seed=seed),
+        example_gen=dataclasses.replace(config.example_gen, split=split),
+    )
+    facts = {
+        "dataset": {
+            "name": dataset.name,
+            "generated": dataset.generated,
+            "origin": dataset.origin,
+            "noise_floor_rmse": dataset.noise_floor_rmse,
+        },
+        "preset": preset.value,
+        "seed": seed,
+        "split": split.value,
+        "serving_dir": str(config.serving),
+    }
+    kind = "generated data" if dataset.generated else "real data"
+    console.print(f"{dataset.name} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
+    outcome = local.run(config, facts, console)
+    raise typer.Exit(outcome.status)
+
+
+@app.command("generate-data")
+def generate_data(
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    ratings: Annotated[int, typer.Option(help="Number of ratings.")] = 1_000_209,
+    users: Annotated[int, typer.Option(help="Number of users.")] = 6_040,
+    movies: Annotated[int, typer.Option(help="Number of movies.")] = 3_883,
+    seed: Annotated[int, typer.Option(help="Same seed, same files.")] = 7,
+) -> None:
+    """Write ratings in MovieLens 1M's format whose noise floor is known."""
+    from pipeline.dataset.generated import generate  # noqa: PLC0415
+
+    try:
+        marker = generate(output, ratings=ratings, users=users, movies=movies, seed=seed)
+    except (DatasetError, ValueError) as error:
+        raise _stop(str(error)) from error
+    console.print(f"{marker.name}: {ratings:,} ratings in {output}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(runs: Runs = Path("runs")) -> None:
+    """Show the last run of each dataset."""
+    table = Table("dataset", "state", "test RMSE", "blessed", "version", "seconds", box=None)
+    for path in sorted(runs.glob("*/latest/summary.json")):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        metrics = summary.get("metrics", {}).get("test", {}).get("overall", {})
+        table.add_row(
+            path.parent.parent.name,
+            summary["state"],
+            f"{metrics['rmse']:.4f}" if metrics else "-",
+            "yes" if summary["blessed"] else "no",
+            str(summary["pushed_version"] or "-"),
+            f"{summary['seconds']:.0f}",
+        )
+    if not table.row_count:
+        raise _stop(f"no run in {runs}; start one with `deepfm run`")
+    console.print(table)
+
+
+@app.command("plot-model")
+def plot_model(
+    output: Annotated[Path, typer.Argument(help="File to write, .png or .svg.")] = Path("model.png"),
+    architecture: Annotated[str, typer.Option(help="first_order, second_order, deep, deepfm, …")] = "deepfm",
+    preset: Annotated[Preset, typer.Option(help="Sizes of the model.")] = Preset["default"],
+) -> None:
+    """Draw a model: its layers with names and shapes."""
+    from components.deepfm.drawing import example_model  # noqa: PLC0415
+    from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
+
+    config = PRESETS[preset.value](PipelineConfig(dataset="", data_folder=Path(), root=Path()))
+    try:
+        plot(example_model(config.model, architecture, config.transform.max_genres), output)
+    except ValueError as error:
+        raise _stop(str(error)) from error
+    console.print(f"{architecture} drawn in {output}", highlight=False, soft_wrap=True)
+
+
+def _serving_dir(given: Path | None, runs: Path = Path("runs")) -> Path:
+    """Return the given folder, or that of the last run that pushed a model."""
+    if given is not None:
+        return given
+    summaries = sorted(runs.glob("*/latest/summary.json"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(summaries):
+        folder = Path(json.loads(path.read_text(encoding="utf-8"))["serving_dir"])
+        if folder.is_dir():
+            return folder
+    raise _stop(f"no served model in {runs}; start a run with `deepfm run` or give --model-base-path")
+
+
+@app.command()
+def serve(
+    model_base_path: ServingDir = None,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = _DEFAULT_PORT,
+) -> None:
+    """Answer gRPC queries as TensorFlow Serving does, on this machine."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import logging  # noqa: PLC0415
+
+    from serving import server  # noqa: PLC0415
+    from serving.errors import ServingError  # noqa: PLC0415
+    from serving.wire import HOST  # noqa: PLC0415
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    config = server.ServerConfig(model_base_path=_serving_dir(model_base_path), port=port)
+
+    def ready(started: server.Server) -> None:
+        console.print(
+            f"serving {config.model_name} version {started.manager.version} at {HOST}:{started.port}",
+            highlight=False,
+        )
+
+    try:
+        server.serve(config, ready)
+    except ServingError as error:
+        raise _stop(str(error)) from error
+
+
+def _client(target: str, model_base_path: Path | None) -> "Client":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from serving import catalogue, versions  # noqa: PLC0415
+    from serving.client import Client  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    version = versions.latest(folder)
+    if version is None:
+        raise _stop(f"{folder} holds no version; start a run with `deepfm run`")
+    return Client(target, catalogue.Catalogue.load(folder / str(version) / catalogue.FOLDER))
+
+
+@app.command()
+def predict(
+    uid: Annotated[int, typer.Option(help="User.")],
+    mid: Annotated[list[int], typer.Option(help="Movie; may be given several times.")],
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Ask what a user would rate movies."""
+    client = _client(target, model_base_path)
+    from serving.errors import ServingError  # noqa: PLC0415
+
+    try:
+        with client:
+            ratings = client.predict([(uid, m) for m in mid])
+            titles = client.catalogue.titles(mid)
+    except ServingError as error:
+        raise _stop(str(error)) from error
+    _print_movies(zip(mid, titles, ratings, strict=True))
+
+
+@app.command()
+def rank(
+    uid: Annotated[int, typer.Option(help="User.")],
+    top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Ask for the movies that a user would rate highest."""
+    client = _client(target, model_base_path)
+    from serving.errors import ServingError  # noqa: PLC0415
+
+    try:
+        with client:
+            ranked = client.rank(uid, top=top)
+    except ServingError as error:
+        raise _stop(str(error)) from error
+    _print_movies((movie.mid, movie.title, movie.rating) for movie in ranked)
+
+
+def _print_movies(rows: Iterable[tuple[int, str, float]]) -> None:
+    table = Table("mid", "title", "rating", box=None)
+    for mid, title, rating in rows:
+        table.add_row(str(mid), title, f"{rating:.2f}")
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,19 @@
+"""What `pipeline.local` hands to the process that runs the pipeline."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import PipelineConfig
+
+ALREADY_RUNNING = 3  # exit status of the worker
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the parent asks for."""
+
+    config: PipelineConfig
+    run_folder: Path  # log and summary go there
+    event_descriptor: int
+    facts: dict[str, Any]  # entries of summary.json that are known before the run
