@@ -73,7 +73,11 @@ def run(
     except DatasetError as error:
         raise _stop(str(error)) from error
     config = PipelineConfig(
-        dataset=dataset.name, data_folder=dataset.folder, root=(runs / dataset.name).absolute()
+        dataset=dataset.name,
+        data_folder=dataset.folder,
+        root=(runs / dataset.name).absolute(),
+        generated=dataset.generated,
+        noise_floor_rmse=dataset.noise_floor_rmse,
     )
     config = PRESETS[preset.value](config)
     config = dataclasses.replace(
@@ -83,18 +87,18 @@ def run(
     )
     facts = {
         "dataset": {
-            "name": dataset.name,
-            "generated": dataset.generated,
+            "name": config.dataset,
+            "generated": config.generated,
             "origin": dataset.origin,
-            "noise_floor_rmse": dataset.noise_floor_rmse,
+            "noise_floor_rmse": config.noise_floor_rmse,
         },
         "preset": preset.value,
         "seed": seed,
         "split": split.value,
         "serving_dir": str(config.serving),
     }
-    kind = "generated data" if dataset.generated else "real data"
-    console.print(f"{dataset.name} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
+    kind = "generated data" if config.generated else "real data"
+    console.print(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
     outcome = local.run(config, facts, console)
     raise typer.Exit(outcome.status)
 
@@ -147,7 +151,9 @@ def plot_model(
     from components.deepfm.drawing import example_model  # noqa: PLC0415
     from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
 
-    config = PRESETS[preset.value](PipelineConfig(dataset="", data_folder=Path(), root=Path()))
+    config = PRESETS[preset.value](
+        PipelineConfig(dataset="", data_folder=Path(), root=Path(), generated=False)
+    )
     try:
         plot(example_model(config.model, architecture, config.transform.max_genres), output)
     except ValueError as error:

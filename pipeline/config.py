@@ -19,6 +19,8 @@ class PipelineConfig:
     dataset: str  # name; part of every path
     data_folder: Path  # holds ratings.dat, movies.dat and users.dat
     root: Path  # everything that runs on this dataset leave behind
+    generated: bool  # the ratings were drawn by a program, not given by people
+    noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)
     transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
     model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
@@ -69,9 +71,7 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
             oov_dropout_rate=0.0,
             clip_rating=False,
         ),
-        train=TrainConfig(
-            batch_size=2048, epochs=30, learning_rate=0.001, final_learning_rate_fraction=1.0, patience=3
-        ),
+        train=TrainConfig(batch_size=4096, epochs=20, learning_rate=0.001, averaging_epochs=0.0, patience=3),
     )
 
 

@@ -12,6 +12,8 @@ from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
 from components.data_gate.component import DataGate
 from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor as EvaluatorExecutor
+from components.model_report.component import ModelReport
+from components.model_report.config import DatasetFacts
 from components.pusher.executor import Executor as PusherExecutor
 from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
@@ -98,6 +100,20 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         ),
         custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
     )
+    model_report = ModelReport(
+        rejected_rows=example_gen.outputs["rejected_rows"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        infra_blessing=serving_validator.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+        dataset=DatasetFacts(
+            name=config.dataset, generated=config.generated, noise_floor_rmse=config.noise_floor_rmse
+        ),
+        example_gen_config=config.example_gen,
+        model_config=config.model,
+        train_config=config.train,
+        evaluator_config=config.evaluator,
+    )
     sources = {
         example_gen: "components.ratings_example_gen.component",
         data_gate: "components.data_gate.component",
@@ -107,6 +123,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         evaluator: "components.evaluator.executor",
         serving_validator: "components.serving_validator.component",
         pusher: "components.pusher.executor",
+        model_report: "components.model_report.component",
     }
     for node, module in sources.items():
         # TFX's cache knows modules by name only: an edit would re-use the old result.
@@ -127,6 +144,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             evaluator,
             serving_validator,
             pusher,
+            model_report,
         ],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata)),
         enable_cache=True,

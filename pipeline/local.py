@@ -154,6 +154,7 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     table.add_row("blessed", "\n".join([blessed, *map(escape, summary["blessing_reasons"][:5])]))
     version = summary["pushed_version"]
     table.add_row("pushed", f"version {version} to {summary['serving_dir']}" if version else "nothing")
+    table.add_row("report", summary["report"])
     cached = len(summary["cached_nodes"])
     nodes = len(summary["seconds_by_node"])
     table.add_row("time", f"{summary['seconds']:.0f} s, {cached} of {nodes} nodes from the cache")

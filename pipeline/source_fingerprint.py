@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -22,7 +23,8 @@ _LIBRARIES = (
 def source_fingerprint(module: str) -> str:
     """Return a SHA-256, as hex, of a module and all of the project that it imports.
 
-    Versions of the main libraries count too, and of `schema` the reviewed schema.
+    Versions of the main libraries count too, and the files that lie beside the modules and are no modules:
+    the reviewed schema, the templates.
 
     Args:
       module: dotted name of a module of this project.
@@ -41,8 +43,9 @@ def source_fingerprint(module: str) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    if any(name.startswith("schema") for name in files):
-        digest.update((_ROOT / "schema" / "schema.pbtxt").read_bytes())
+    for path in sorted(_beside(files.values())):
+        name = path.relative_to(_ROOT).as_posix()
+        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     for library in _LIBRARIES:
         digest.update(f"{library} {metadata.version(library)}\n".encode())
     return digest.hexdigest()
@@ -54,6 +57,16 @@ def _file(module: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f"{module} is no module of {_ROOT}")
+
+
+def _beside(modules: Iterable[Path]) -> set[Path]:
+    """Return the data files in the folders of modules."""
+    return {
+        path
+        for folder in {module.parent for module in modules}
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix != ".py" and not path.name.startswith(".")
+    }
 
 
 def _imports(path: Path) -> set[str]:

@@ -45,3 +45,10 @@ class Executor(tfx_pusher.Executor):
             pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)
         )
         progress.report(1.0, f"version {version}")
+
+
+def pushed_version(pushed: types.Artifact) -> int | None:
+    """Return the version that a pushed model became; None if it was not pushed."""
+    if not pushed.get_int_custom_property("pushed"):
+        return None
+    return int(pushed.get_string_custom_property("pushed_version"))

@@ -3,8 +3,11 @@
 import collections
 import dataclasses
 import json
+import os
 from collections.abc import Iterable
 from typing import Self
+
+from tfx.utils import io_utils
 
 COUNTS_FILE = "_counts.json"  # the underscore hides it from Parquet readers of the folder
 
@@ -53,3 +56,8 @@ def from_json(text: str) -> dict[str, RowCounts]:
         )
         for name, values in json.loads(text).items()
     }
+
+
+def read(folder: str) -> dict[str, RowCounts]:
+    """Read the counts of each file from the folder of the rejected rows."""
+    return from_json(io_utils.read_string_file(os.path.join(folder, COUNTS_FILE)))

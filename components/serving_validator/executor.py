@@ -26,12 +26,12 @@ from components.pusher.executor import FINGERPRINT
 from components.ratings_example_gen.split import SPLITS, TEST
 from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
+from components.serving_validator.report import Report
 from components.serving_validator.session_check import Answer, Request
 from components.trainer.run_fn import KERAS_MODEL_PATH
 from schema import features
 from serving import catalogue, versions, warmup
 
-REPORT_FILE = "report.json"  # in the blessing: the figures, and the failures if any
 _UNKNOWN_ID = 2**62
 _TIMED_CALLS = 20
 
@@ -88,8 +88,7 @@ class Executor(base_executor.BaseExecutor):
         io_utils.write_string_file(
             os.path.join(blessing.uri, "INFRA_NOT_BLESSED" if failures else "INFRA_BLESSED"), ""
         )
-        report = {"failures": failures, "figures": figures}
-        io_utils.write_string_file(os.path.join(blessing.uri, REPORT_FILE), json.dumps(report, indent=2))
+        Report(failures, figures).write(blessing.uri)
         progress.report(1.0, "; ".join(failures) or f"parity {figures['largest_difference']:.1e}")
 
 

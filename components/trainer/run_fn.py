@@ -14,11 +14,10 @@ from components.deepfm.model import build_model
 from components.trainer.batches import Batches
 from components.trainer.config import TrainConfig
 from components.trainer.export import export
+from components.trainer.history import HISTORY_FILE, VALIDATION_RMSE
 from schema import features
 
-VALIDATION_RMSE = "val_rmse"
 KERAS_MODEL_PATH = os.path.join("assets.extra", "model.keras")
-HISTORY_FILE = "history.csv"  # in the model run artifact: one line an epoch
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -61,12 +60,9 @@ def run_fn(fn_args: FnArgs) -> None:
         rating_mean=rating_mean,
         seed=config.seed,
     )
-    steps = -(-rows // config.batch_size) * config.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate, steps, alpha=config.final_learning_rate_fraction
-    )
+    steps = -(-rows // config.batch_size)
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
+        optimizer=_optimizer(config, steps),
         loss="mse",
         metrics=[
             keras.metrics.RootMeanSquaredError(name="rmse"),
@@ -81,6 +77,8 @@ def run_fn(fn_args: FnArgs) -> None:
         shuffle=False,  # Batches does
         verbose=0,
         callbacks=[
+            # First: the others are to see the averaged weights.
+            *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.averaging_epochs else []),
             keras.callbacks.EarlyStopping(
                 VALIDATION_RMSE, mode="min", patience=config.patience, restore_best_weights=True
             ),
@@ -99,6 +97,14 @@ def run_fn(fn_args: FnArgs) -> None:
     keras_path = os.path.join(fn_args.serving_model_dir, KERAS_MODEL_PATH)
     fileio.makedirs(os.path.dirname(keras_path))
     model.save(keras_path)
+
+
+def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:
+    """Return Adam, averaging over the configured number of epochs whatever the size of the data."""
+    if not config.averaging_epochs:
+        return keras.optimizers.Adam(config.learning_rate)
+    steps = max(1.0, config.averaging_epochs * steps_per_epoch)
+    return keras.optimizers.Adam(config.learning_rate, use_ema=True, ema_momentum=1 - 1 / steps)
 
 
 def categorical_fields(transform_output: tft.TFTransformOutput) -> list[CategoricalField]:
