@@ -2,10 +2,10 @@
 
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator import rating_errors
 from components.evaluator.config import EvaluatorConfig
 from schema import features
 
-RMSE = "rmse"
 SLICES = (
     features.GENDER,
     features.AGE,
@@ -20,9 +20,9 @@ def eval_config(config: EvaluatorConfig) -> config_pb2.EvalConfig:
     """Return the configuration as TensorFlow Model Analysis takes it."""
     by_feature = [config_pb2.SlicingSpec(feature_keys=[feature.name]) for feature in SLICES]
     # `MetricConfig.threshold` would hold every slice to the overall bound.
-    rmse = config_pb2.MetricConfig(
-        class_name="RootMeanSquaredError",
-        config=f'"name": "{RMSE}"',
+    metrics = config_pb2.MetricConfig(
+        class_name=rating_errors.RatingErrors.__name__,
+        module=rating_errors.__name__,
         per_slice_thresholds=[
             config_pb2.PerSliceMetricThreshold(
                 slicing_specs=[config_pb2.SlicingSpec()],
@@ -39,16 +39,14 @@ def eval_config(config: EvaluatorConfig) -> config_pb2.EvalConfig:
             ),
         ],
     )
-    others = ("MeanAbsoluteError", "Calibration", "MeanLabel", "MeanPrediction", "ExampleCount")
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(label_key=features.LABEL.name, signature_name="serving_default")],
         slicing_specs=[config_pb2.SlicingSpec(), *by_feature],
-        metrics_specs=[
-            config_pb2.MetricsSpec(
-                metrics=[rmse, *(config_pb2.MetricConfig(class_name=name) for name in others)]
-            )
-        ],
-        options=config_pb2.Options(min_slice_size={"value": config.min_slice_rows}),
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[metrics])],
+        options=config_pb2.Options(
+            min_slice_size={"value": config.min_slice_rows},
+            include_default_metrics={"value": False},  # a count, which is there already
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow_model_analysis as tfma
 from tfx.utils import io_utils
 
-from components.evaluator.eval_config import RMSE
+from components.evaluator import rating_errors
 from components.evaluator.executor import BASELINE_FILE
 
 OVERALL = "overall"  # name of the slice that is the whole test split
@@ -51,7 +51,7 @@ def read_evaluation(folder: str) -> Evaluation:
     found = [
         _slice_metrics(key, metrics[""][""])
         for key, metrics in tfma.load_eval_result(folder).slicing_metrics
-        if not math.isnan(_value(metrics[""][""], RMSE))
+        if not math.isnan(_value(metrics[""][""], rating_errors.RMSE))
     ]
     validation = tfma.load_validation_result(folder)
     reasons = [
@@ -70,16 +70,16 @@ def read_evaluation(folder: str) -> Evaluation:
 
 def _slice_metrics(key: tuple[tuple[str, Any], ...], metrics: Mapping[str, Any]) -> SliceMetrics:
     feature, value = key[0] if key else ("", "")
-    rmse, difference = _value(metrics, RMSE), _value(metrics, f"{RMSE}_diff")
+    rmse, difference = _value(metrics, rating_errors.RMSE), _value(metrics, f"{rating_errors.RMSE}_diff")
     return SliceMetrics(
         feature=feature,
         value=value,
-        rows=int(_value(metrics, "example_count")),
+        rows=int(_value(metrics, rating_errors.ROWS)),
         rmse=rmse,
-        mae=_value(metrics, "mean_absolute_error"),
-        calibration=_value(metrics, "calibration"),
-        mean_rating=_value(metrics, "mean_label"),
-        mean_prediction=_value(metrics, "mean_prediction"),
+        mae=_value(metrics, rating_errors.MAE),
+        calibration=_value(metrics, rating_errors.CALIBRATION),
+        mean_rating=_value(metrics, rating_errors.MEAN_RATING),
+        mean_prediction=_value(metrics, rating_errors.MEAN_PREDICTION),
         baseline_rmse=None if math.isnan(difference) else rmse - difference,
     )
 
