@@ -41,6 +41,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         custom_config={"transform_config": config.transform.to_json()},
         splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
+        disable_statistics=True,  # StatisticsGen has those of the raw features
     )
     transform.add_upstream_node(data_gate)
     trainer = tfx_components.Trainer(
