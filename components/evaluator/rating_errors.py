@@ -21,6 +21,8 @@ MEAN_PREDICTION = "mean_prediction"
 ROWS = "example_count"
 NAMES = (RMSE, MAE, CALIBRATION, MEAN_RATING, MEAN_PREDICTION, ROWS)
 
+JUDGED_RMSE = "judged_rmse"
+
 
 class RatingErrors(metric_types.Metric):
     """Root mean squared and mean absolute error, means, calibration and count of rows.
@@ -40,6 +42,47 @@ class RatingErrors(metric_types.Metric):
         if name != RMSE:
             raise ValueError(f"`name` must be {RMSE!r}, got {name!r}")
         super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
+
+
+class JudgedRmse(metric_types.Metric):
+    """`RMSE` of a slice of enough rows to be judged, 0 of the others.
+
+    TFMA holds a threshold on every slice, and a slice that `Options.min_slice_size` hides fails it as
+    "Metric not found". Of two models, 0 and 0 differ by nothing.
+
+    Args:
+      min_rows: rows that a slice needs to be judged, at least 1.
+      name: has to be `JUDGED_RMSE`.
+
+    Raises:
+      ValueError: another name, or `min_rows` is out of range.
+    """
+
+    def __init__(self, min_rows: int, name: str = JUDGED_RMSE) -> None:
+        if name != JUDGED_RMSE:
+            raise ValueError(f"`name` must be {JUDGED_RMSE!r}, got {name!r}")
+        if min_rows < 1:
+            raise ValueError(f"`min_rows` must be positive, got {min_rows}")
+        super().__init__(
+            metric_util.merge_per_key_computations(_judged_computations), name=name, min_rows=min_rows
+        )
+
+
+def _judged_computations(
+    name: str, min_rows: int, eval_config: config_pb2.EvalConfig, model_name: str
+) -> metric_types.MetricComputations:
+    """Return the computations of `RatingErrors`, of which TFMA keeps one, and the choice on top of them."""
+    key, rmse, rows = (
+        metric_types.MetricKey(name=metric, model_name=model_name) for metric in (name, RMSE, ROWS)
+    )
+
+    def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, Any]:
+        return {key: metrics[rmse] if metrics[rows] >= min_rows else 0.0}
+
+    return [
+        *_computations(RMSE, eval_config, model_name),
+        metric_types.DerivedMetricComputation(keys=[key], result=result),
+    ]
 
 
 def _computations(

@@ -51,7 +51,7 @@ def read_evaluation(folder: str) -> Evaluation:
     found = [
         _slice_metrics(key, metrics[""][""])
         for key, metrics in tfma.load_eval_result(folder).slicing_metrics
-        if not math.isnan(_value(metrics[""][""], rating_errors.RMSE))
+        if not key or _value(metrics[""][""], rating_errors.JUDGED_RMSE)
     ]
     validation = tfma.load_validation_result(folder)
     reasons = [
@@ -85,17 +85,21 @@ def _slice_metrics(key: tuple[tuple[str, Any], ...], metrics: Mapping[str, Any])
 
 
 def _value(metrics: Mapping[str, Any], name: str) -> float:
-    """Return a metric's value; NaN where it was not computed, as for a slice of too few rows."""
+    """Return a metric's value; NaN where it was not computed, as a difference without a baseline."""
     return metrics.get(name, {}).get("doubleValue", math.nan)
 
 
 def _reason(failure: Any) -> str:
     """Return what is wrong with a metric; TFMA gives a message instead of the value of a missing one."""
-    against = " against the served model" if failure.metric_key.is_diff else ""
-    if not failure.HasField("metric_value"):
-        return f"{failure.metric_key.name}{against}: {failure.message}"
+    name = failure.metric_key.name.replace(rating_errors.JUDGED_RMSE, rating_errors.RMSE)
+    if failure.message or not failure.HasField("metric_value"):
+        return f"{name}: {failure.message.strip()}"
     value = failure.metric_value.double_value.value
-    return f"{failure.metric_key.name} {value:.4f} {failure.message or 'is over its bound'}{against}"
+    if failure.metric_key.is_diff:
+        allowed = failure.metric_threshold.change_threshold.absolute.value
+        return f"{name} is {value:.4f} above the served model's, at most {allowed:.4f} allowed"
+    allowed = failure.metric_threshold.value_threshold.upper_bound.value
+    return f"{name} is {value:.4f}, at most {allowed:.4f} allowed"
 
 
 def _name(pairs: list[tuple[str, Any]]) -> str:

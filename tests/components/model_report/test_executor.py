@@ -49,8 +49,9 @@ def evaluation_folder(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("evaluation"))
     config = eval_config(EvaluatorConfig(max_rmse=0.4, min_slice_rows=3))
     # Predictions stand in for models, of which TFMA does not know which is the baseline in time.
-    for thresholds in config.metrics_specs[0].metrics[0].per_slice_thresholds:
-        thresholds.threshold.ClearField("change_threshold")
+    for metric in config.metrics_specs[0].metrics:
+        for thresholds in metric.per_slice_thresholds:
+            thresholds.threshold.ClearField("change_threshold")
     del config.model_specs[:]
     for name in ("candidate", "baseline"):
         config.model_specs.add(
@@ -119,7 +120,7 @@ def test_an_evaluation_is_read_with_its_baseline(evaluation_folder):
         "gender=M", 3, 4.0, pytest.approx(12.5 / 3),
     )  # fmt: skip
     assert not evaluation.blessed
-    assert "overall: rmse 0.5000 is over its bound" in evaluation.reasons
+    assert "overall: rmse is 0.5000, at most 0.4000 allowed" in evaluation.reasons
     assert evaluation.baseline == "compared with version 6"
 
 
@@ -132,7 +133,7 @@ def test_both_files_hold_what_the_artifacts_say(artifacts):
     assert "epoch 2 of 3 was kept, for its validation RMSE of 0.8000" in card
     assert re.search(r"Film-Noir</th><td class=\"number\">4</td>", page)
     assert "| Genres: Film-Noir | 4 | 0.5000 | 1.0000 | 0.5000 | 1.071 |" in card
-    assert "Evaluator: overall: rmse 0.5000 is over its bound" in page
+    assert "Evaluator: overall: rmse is 0.5000, at most 0.4000 allowed" in page
 
 
 def test_a_run_that_pushed_nothing_has_its_report_too(artifacts):

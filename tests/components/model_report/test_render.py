@@ -54,7 +54,7 @@ def not_compared(findings):
 
 def not_blessed(findings):
     evaluation = dataclasses.replace(
-        findings.evaluation, blessed=False, reasons=("gender=F: rmse 0.0412 is over its bound",)
+        findings.evaluation, blessed=False, reasons=("gender=F: rmse is 0.9412, at most 0.9000 allowed",)
     )
     serving = Report(["`rank_ms` is 1200.0, at most 1000.0 allowed"], findings.serving.figures)
     return dataclasses.replace(findings, evaluation=evaluation, serving=serving, pushed_version=None)
@@ -116,15 +116,15 @@ def test_reasons_are_shown_where_the_model_is_not_blessed(findings):
     page, card = render_report(not_blessed(findings)), render_card(not_blessed(findings))
     head = text(page.split("</header>")[0])
     assert "Not blessed, not pushed" in head
-    assert "Evaluator: gender=F: rmse 0.0412 is over its bound" in head
+    assert "Evaluator: gender=F: rmse is 0.9412, at most 0.9000 allowed" in head
     assert "ServingValidator: `rank_ms` is 1200.0, at most 1000.0 allowed" in head
     assert "**Not blessed, not pushed.**" in card
-    assert "\n- Evaluator: gender=F: rmse 0.0412 is over its bound\n- ServingValidator: " in card
+    assert "\n- Evaluator: gender=F: rmse is 0.9412, at most 0.9000 allowed\n- ServingValidator: " in card
     assert "- Version: none; it was not pushed." in card
 
 
 def test_of_many_reasons_five_are_shown_at_once(findings):
-    reasons = tuple(f"genres={n}: rmse is over its bound" for n in range(7))
+    reasons = tuple(f"genres={n}: rmse is 0.9412, at most 0.9000 allowed" for n in range(7))
     evaluation = dataclasses.replace(findings.evaluation, blessed=False, reasons=reasons)
     head = render_report(dataclasses.replace(findings, evaluation=evaluation)).split("</header>")[0]
     shown, folded = head.split("<details>")

@@ -1,0 +1,186 @@
+"""The real Evaluator on literal rows, with models whose every error is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from google.protobuf import json_format
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.utils import path_utils
+
+from components.evaluator.config import EvaluatorConfig
+from components.evaluator.eval_config import eval_config
+from components.evaluator.executor import Executor
+from components.evaluator.results import read_evaluation
+from components.served_model.driver import BASELINE_VERSION
+from components.served_model.executor import COMPARABLE
+from schema import features
+
+ROWS = [  # gender, genres, rating
+    ("F", ["Drama", "War"], 4.0),
+    ("F", ["Drama"], 2.0),
+    ("F", ["Comedy"], 3.0),
+    ("F", ["Comedy"], 5.0),
+    ("M", ["Drama"], 1.0),
+    ("M", ["War"], 3.0),
+]
+
+
+class KnownErrors(tf.Module):
+    """Predicts the rating itself, off by one number for women and another for men."""
+
+    def __init__(self, women, men):
+        super().__init__()
+        self.women, self.men = women, men
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def rate(self, examples):
+        spec = {
+            features.RATING.name: tf.io.FixedLenFeature([], tf.float32),
+            features.GENDER.name: tf.io.FixedLenFeature([], tf.string),
+        }
+        row = tf.io.parse_example(examples, spec)
+        error = tf.where(row[features.GENDER.name] == "F", self.women, self.men)
+        return {features.RATING.name: row[features.RATING.name] + error}
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(tmp_path_factory.mktemp("examples"))
+    artifact.split_names = '["test"]'
+    folder = Path(artifact.uri, "Split-test")
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for gender, genres, rating in ROWS:
+            example = tf.train.Example()
+            values = example.features.feature
+            values[features.GENDER.name].bytes_list.value.append(gender.encode())
+            values[features.GENRES.name].bytes_list.value.extend(genre.encode() for genre in genres)
+            values[features.RATING.name].float_list.value.append(rating)
+            for feature in (features.AGE, features.OCCUPATION):
+                values[feature.name].int64_list.value.append(1)
+            for feature in (features.USER_ACTIVITY, features.MOVIE_ACTIVITY):
+                values[feature.name].bytes_list.value.append(b"light")
+            writer.write(example.SerializeToString())
+    return artifact
+
+
+@pytest.fixture
+def evaluate(tmp_path, examples):
+    """Evaluate a model against another, both given by their errors for women and for men."""
+
+    def run(candidate, served=None, *, comparable=1, **config):
+        models = []
+        for name, errors in (("candidate", candidate), ("served", served)):
+            artifact = standard_artifacts.Model()
+            artifact.uri = str(tmp_path / name)
+            if errors is not None:
+                model = KnownErrors(*errors)
+                folder = path_utils.serving_model_path(artifact.uri)
+                tf.saved_model.save(model, folder, signatures={"serving_default": model.rate})
+            models.append(artifact)
+        models[1].set_int_custom_property(BASELINE_VERSION, 7 if served else 0)
+        models[1].set_int_custom_property(COMPARABLE, comparable if served else 0)
+        evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+        for artifact, name in ((evaluation, "evaluation"), (blessing, "blessing")):
+            artifact.uri = str(tmp_path / name)
+            Path(artifact.uri).mkdir()
+        bounds = EvaluatorConfig(**{"min_slice_rows": 2, **config})
+        Executor(
+            Executor.Context(beam_pipeline_args=["--direct_running_mode=in_memory"], tmp_dir=str(tmp_path))
+        ).Do(
+            {
+                standard_component_specs.EXAMPLES_KEY: [examples],
+                standard_component_specs.MODEL_KEY: models[:1],
+                standard_component_specs.BASELINE_MODEL_KEY: models[1:],
+            },
+            {
+                standard_component_specs.EVALUATION_KEY: [evaluation],
+                standard_component_specs.BLESSING_KEY: [blessing],
+            },
+            {
+                "eval_config": json_format.MessageToJson(
+                    eval_config(bounds), preserving_proto_field_name=True
+                ),
+                "example_splits": json.dumps(["test"]),
+            },
+        )
+        found = read_evaluation(evaluation.uri)
+        assert Path(blessing.uri, "BLESSED").exists() == found.blessed
+        return found
+
+    return run
+
+
+def test_metrics_are_those_of_their_formulas_overall_and_by_slice(evaluate):
+    found = evaluate((0.5, -0.25))
+    overall = found.overall
+    assert overall.rows == 6
+    assert overall.rmse == pytest.approx(((4 * 0.25 + 2 * 0.0625) / 6) ** 0.5)
+    assert overall.mae == pytest.approx((4 * 0.5 + 2 * 0.25) / 6)
+    assert overall.mean_rating == pytest.approx(3.0)
+    assert overall.mean_prediction == pytest.approx(3.25)
+    assert overall.calibration == pytest.approx(3.25 / 3)
+    assert overall.baseline_rmse is None
+    by_name = {s.name: s for s in found.slices}
+    assert (by_name["gender=F"].rows, by_name["gender=F"].rmse) == (4, pytest.approx(0.5))
+    assert (by_name["gender=M"].rows, by_name["gender=M"].mae) == (2, pytest.approx(0.25))
+    assert {name: s.rows for name, s in by_name.items() if s.feature == features.GENRES.name} == {
+        "genres=Drama": 3,
+        "genres=Comedy": 2,
+        "genres=War": 2,
+    }
+    assert by_name["age=1"].rows == 6
+
+
+def test_without_a_served_model_the_absolute_bound_alone_judges(evaluate):
+    found = evaluate((0.5, 0.5), max_rmse=0.6)
+    assert found.blessed
+    assert found.reasons == ()
+    assert found.baseline == "no model is served yet: judged by the absolute bound alone"
+
+
+def test_a_model_over_the_absolute_bound_is_not_blessed(evaluate):
+    found = evaluate((0.5, 0.5), max_rmse=0.4)
+    assert not found.blessed
+    assert found.reasons == ("overall: rmse is 0.5000, at most 0.4000 allowed",)
+
+
+def test_a_model_worse_than_the_served_one_is_not_blessed(evaluate):
+    found = evaluate((0.5, 0.5), (0.25, 0.25), max_rmse_increase=0.1, max_slice_rmse_increase=1.0)
+    assert not found.blessed
+    assert found.reasons == ("overall: rmse is 0.2500 above the served model's, at most 0.1000 allowed",)
+    assert (found.overall.rmse, found.overall.baseline_rmse) == (pytest.approx(0.5), pytest.approx(0.25))
+    assert found.baseline == "compared with version 7"
+
+
+def test_a_model_worse_on_one_slice_is_not_blessed(evaluate):
+    found = evaluate((0.25, 0.75), (0.5, 0.5), max_rmse_increase=1.0, max_slice_rmse_increase=0.1)
+    assert not found.blessed
+    assert found.reasons == ("gender=M: rmse is 0.2500 above the served model's, at most 0.1000 allowed",)
+
+
+def test_a_slice_of_too_few_rows_is_neither_judged_nor_reported(evaluate):
+    found = evaluate(
+        (0.25, 0.75), (0.5, 0.5), max_rmse_increase=1.0, max_slice_rmse_increase=0.1, min_slice_rows=3
+    )
+    assert found.blessed
+    assert {s.name for s in found.slices if s.feature in (features.GENDER.name, features.GENRES.name)} == {
+        "gender=F",
+        "genres=Drama",
+    }
+
+
+def test_a_served_model_of_another_split_is_not_compared_with(evaluate):
+    found = evaluate((0.5, 0.5), (0.25, 0.25), comparable=0)
+    assert found.blessed
+    assert found.overall.baseline_rmse is None
+    assert "version 7 was trained on another split" in found.baseline
+
+
+@pytest.mark.parametrize("field", ["max_rmse", "max_rmse_increase", "min_slice_rows"])
+def test_a_bound_that_is_not_positive_is_refused(field):
+    with pytest.raises(ValueError, match=f"`{field}` must be positive, got 0"):
+        EvaluatorConfig(**{field: 0})
