@@ -1,10 +1,14 @@
 """The `deepfm` command. Each command imports what it needs, so that all of them start at once."""
 
+import contextlib
 import dataclasses
 import enum
 import json
+import logging
 import os
-from collections.abc import Iterable
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +19,7 @@ from rich.table import Table
 from components.ratings_example_gen.config import SplitMethod
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.errors import DatasetError
+from schema import features
 
 if TYPE_CHECKING:
     from serving.client import Client
@@ -46,6 +51,29 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 def _stop(message: str) -> typer.Exit:
     errors.print(f"[red]{message}[/]", highlight=False, soft_wrap=True)
     return typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Keep off the terminal what TensorFlow writes while it is imported, unless that fails.
+
+    No log level stops all of it (https://github.com/tensorflow/tensorflow/issues/100442).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(terminal, hidden.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 @app.command()
@@ -148,8 +176,9 @@ def plot_model(
     preset: Annotated[Preset, typer.Option(help="Sizes of the model.")] = Preset["default"],
 ) -> None:
     """Draw a model: its layers with names and shapes."""
-    from components.deepfm.drawing import example_model  # noqa: PLC0415
-    from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
+    with _quiet_imports():
+        from components.deepfm.drawing import example_model  # noqa: PLC0415
+        from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
 
     config = PRESETS[preset.value](
         PipelineConfig(dataset="", data_folder=Path(), root=Path(), generated=False)
@@ -179,12 +208,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = _DEFAULT_PORT,
 ) -> None:
     """Answer gRPC queries as TensorFlow Serving does, on this machine."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import logging  # noqa: PLC0415
-
-    from serving import server  # noqa: PLC0415
-    from serving.errors import ServingError  # noqa: PLC0415
-    from serving.wire import HOST  # noqa: PLC0415
+    with _quiet_imports():
+        from serving import server  # noqa: PLC0415
+        from serving.errors import ServingError  # noqa: PLC0415
+        from serving.wire import HOST  # noqa: PLC0415
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     config = server.ServerConfig(model_base_path=_serving_dir(model_base_path), port=port)
@@ -202,9 +229,9 @@ def serve(
 
 
 def _client(target: str, model_base_path: Path | None) -> "Client":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from serving import catalogue, versions  # noqa: PLC0415
-    from serving.client import Client  # noqa: PLC0415
+    with _quiet_imports():
+        from serving import catalogue, versions  # noqa: PLC0415
+        from serving.client import Client  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
     version = versions.latest(folder)
@@ -253,7 +280,7 @@ def rank(
 
 
 def _print_movies(rows: Iterable[tuple[int, str, float]]) -> None:
-    table = Table("mid", "title", "rating", box=None)
+    table = Table(features.MID.name, features.TITLE.name, features.RATING.name, box=None)
     for mid, title, rating in rows:
         table.add_row(str(mid), title, f"{rating:.2f}")
     console.print(table)

@@ -54,8 +54,8 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
     """Return the configuration with the model of the notebook that the project began as.
 
     Two ids, the last three of a movie's genres out of the 14 most frequent, and one number. The
-    notebook fed the user's occupation into the input that it called fea4; the project's numeric feature
-    is the zip, and `DeepFMConfig.numeric` chooses.
+    notebook fed the user's occupation into the input that it called fea4, as a code from 0 to 20 and not
+    scaled; the project's numeric feature is the zip, as a z-score, and `DeepFMConfig.numeric` chooses.
     """
     return dataclasses.replace(
         config,

@@ -1,10 +1,14 @@
 """The graph: what runs, in which order. Where it runs is the runner's matter."""
 
+from ml_metadata.proto.metadata_store_pb2 import (  # type: ignore[attr-defined]
+    ConnectionConfig,
+    SqliteMetadataSourceConfig,
+)
 from tfx import components as tfx_components
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.dsl.components.base import executor_spec
-from tfx.orchestration import metadata, pipeline
+from tfx.orchestration import pipeline
 from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs  # type: ignore[attr-defined]
 from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
@@ -116,20 +120,20 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         evaluator_config=config.evaluator,
     )
     sources = {
-        example_gen: "components.ratings_example_gen.component",
-        data_gate: "components.data_gate.component",
-        transform: "components.transform.preprocessing",
-        trainer: "components.trainer.run_fn",
-        served_model: "components.served_model.component",
-        evaluator: "components.evaluator.executor",
-        serving_validator: "components.serving_validator.component",
-        pusher: "components.pusher.executor",
-        model_report: "components.model_report.component",
+        example_gen: ["components.ratings_example_gen.component"],
+        schema_gen: ["schema.features"],
+        data_gate: ["components.data_gate.component"],
+        transform: ["components.transform.preprocessing"],
+        trainer: ["components.trainer.run_fn"],
+        served_model: ["components.served_model.component"],
+        evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
+        serving_validator: ["components.serving_validator.component"],
+        pusher: ["components.pusher.executor"],
+        model_report: ["components.model_report.component"],
     }
-    for node, module in sources.items():
+    for node, modules in sources.items():
         # TFX's cache knows modules by name only: an edit would re-use the old result.
-        node.exec_properties["source_fingerprint"] = source_fingerprint(module)
-    schema_gen.exec_properties["source_fingerprint"] = source_fingerprint("schema.features")
+        node.exec_properties["source_fingerprint"] = source_fingerprint(*modules)
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.artifacts),
@@ -147,7 +151,13 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             pusher,
             model_report,
         ],
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata)),
+        metadata_connection_config=ConnectionConfig(
+            # Not by TFX's function, which makes the folder.
+            sqlite=SqliteMetadataSourceConfig(
+                filename_uri=str(config.metadata),
+                connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
+            )
+        ),
         enable_cache=True,
         beam_pipeline_args=list(config.beam_args),
     )

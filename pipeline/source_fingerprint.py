@@ -20,26 +20,27 @@ _LIBRARIES = (
 
 
 @functools.cache
-def source_fingerprint(module: str) -> str:
-    """Return a SHA-256, as hex, of a module and all of the project that it imports.
+def source_fingerprint(*modules: str) -> str:
+    """Return a SHA-256, as hex, of modules and all of the project that they import.
 
     Versions of the main libraries count too, and the files that lie beside the modules and are no modules:
     the reviewed schema, the templates.
 
     Args:
-      module: dotted name of a module of this project.
+      *modules: dotted names of modules of this project.
 
     Raises:
       FileNotFoundError: there is no such module.
     """
     files: dict[str, Path] = {}
-    waiting = [module]
+    waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name in files:
             continue
         files[name] = _file(name)
-        waiting += [found for found in _imports(files[name]) if found not in files]
+        package = name.rpartition(".")[0]
+        waiting += [*_imports(files[name]), *([package] if package else [])]
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

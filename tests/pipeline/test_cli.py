@@ -1,0 +1,89 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import cli
+
+ARCHITECTURES = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf")
+
+
+@pytest.fixture
+def deepfm(monkeypatch, tmp_path):
+    """Run a command in an empty folder; return its exit status and all that it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(cli.app, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def test_without_a_command_the_help_names_all_of_them(deepfm):
+    _, printed = deepfm()
+    for command in ("run", "generate-data", "status", "plot-model", "serve", "predict", "rank"):
+        assert re.search(rf"│ {command} ", printed), command
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_architecture_is_drawn(deepfm, tmp_path, architecture):
+    status, printed = deepfm("plot-model", "drawing.svg", "--architecture", architecture)
+    assert status == 0, printed
+    drawing = (tmp_path / "drawing.svg").read_text()
+    assert "combination" in drawing
+    assert "uid_index" in drawing
+    assert ("hidden_1" in drawing) == (architecture in ("deep", "deepfm", "mlp", "neumf"))
+
+
+def test_an_unknown_architecture_is_named(deepfm):
+    status, printed = deepfm("plot-model", "--architecture", "wide")
+    assert status == 1
+    assert "`architecture` must be one of 'first_order'" in printed
+    assert "got 'wide'" in printed
+
+
+def test_data_that_does_not_exist_is_one_sentence(deepfm):
+    status, printed = deepfm("run", "--data", "nowhere")
+    assert status == 1
+    assert len(printed.splitlines()) == 1
+    assert "nowhere does not exist: DATA takes a folder, or a zip" in printed
+
+
+def test_a_broken_zip_is_one_sentence(deepfm, tmp_path):
+    (tmp_path / "ml-1m.zip").write_bytes(b"PK\x03\x04 and then nothing")
+    status, printed = deepfm("run", "--data", "ml-1m.zip")
+    assert status == 1
+    assert len(printed.splitlines()) == 1
+    assert "ml-1m.zip" in printed
+
+
+def test_data_are_generated_as_asked_for(deepfm, tmp_path):
+    status, printed = deepfm("generate-data", "small", "--ratings", "2000", "--users", "50", "--movies", "60")
+    assert status == 0
+    assert "2,000 ratings in small" in printed
+    assert len((tmp_path / "small" / "ratings.dat").read_bytes().splitlines()) == 2000
+    assert len((tmp_path / "small" / "users.dat").read_bytes().splitlines()) == 50
+
+
+def test_a_size_that_cannot_be_generated_is_refused(deepfm):
+    status, printed = deepfm("generate-data", "small", "--ratings", "0")
+    assert status == 1
+    assert "`ratings`" in printed
+
+
+@pytest.mark.parametrize("command", [("status",), ("serve",), ("predict", "--uid", "1", "--mid", "1")])
+def test_before_the_first_run_a_command_says_what_to_do(deepfm, command):
+    status, printed = deepfm(*command)
+    assert status == 1
+    assert "`deepfm run`" in printed
+
+
+def test_the_help_appears_without_importing_tensorflow():
+    heavy = "{'tensorflow', 'tfx', 'apache_beam'}"
+    code = f"import sys; from pipeline import cli; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,107 @@
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from pipeline.config import PRESETS, PipelineConfig, notebook
+from schema import features
+
+
+@pytest.fixture
+def config():
+    return PipelineConfig(
+        dataset="ml-1m", data_folder=Path("/data/ml-1m"), root=Path("/runs/ml-1m"), generated=False
+    )
+
+
+def test_paths(config):
+    assert config.artifacts == Path("/runs/ml-1m/artifacts")
+    assert config.metadata == Path("/runs/ml-1m/metadata.sqlite")
+    assert config.serving == Path("/runs/ml-1m/serving/deepfm")
+
+
+def test_the_pipeline_is_named_after_model_and_dataset(config):
+    assert config.name == "deepfm-ml-1m"
+    assert config.serving_validator.model_name == config.serving.name == "deepfm"
+
+
+def test_is_frozen_and_keyword_only(config):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.dataset = "ml-20m"
+    with pytest.raises(TypeError):
+        PipelineConfig("ml-1m", Path("/data"), Path("/runs"), False)
+
+
+@pytest.mark.parametrize("missing", ["dataset", "data_folder", "root", "generated"])
+def test_what_only_the_caller_knows_has_no_default(missing):
+    values = {"dataset": "ml-1m", "data_folder": Path("/data"), "root": Path("/runs"), "generated": False}
+    del values[missing]
+    with pytest.raises(TypeError, match=missing):
+        PipelineConfig(**values)
+
+
+@pytest.mark.parametrize("preset", ["default", "notebook"])
+def test_it_reaches_the_worker_as_it_is(config, preset):
+    changed = PRESETS[preset](dataclasses.replace(config, noise_floor_rmse=0.83))
+    assert pickle.loads(pickle.dumps(changed)) == changed
+
+
+def test_presets(config):
+    assert list(PRESETS) == ["default", "notebook"]
+    assert PRESETS["default"](config) == config
+    assert PRESETS["notebook"] is notebook
+
+
+def test_the_default_trains_on_every_field(config):
+    assert dataclasses.asdict(config.transform) == {"max_genres": 6, "genre_vocabulary_size": None}
+    assert config.model.architecture == "deepfm"
+    assert config.model.categorical == tuple(feature.name for feature in features.CATEGORICAL)
+    assert config.model.numeric == (features.ZIP.name,)
+
+
+def test_the_notebook_keeps_three_genres_out_of_fourteen(config):
+    assert dataclasses.asdict(notebook(config).transform) == {"max_genres": 3, "genre_vocabulary_size": 14}
+
+
+def test_the_notebook_s_model(config):
+    assert dataclasses.asdict(notebook(config).model) == {
+        "architecture": "deepfm",
+        "categorical": (features.UID.name, features.MID.name, features.GENRES.name),
+        "numeric": (features.ZIP.name,),
+        "embedding_dim": 20,
+        "hidden_units": (64, 64),
+        "dropout_rate": 0.5,
+        "dropout_position": "before",
+        "deep_output_activation": "relu",
+        "embedding_l2": 0.0,  # so that the loss is the squared error alone
+        "oov_dropout_rate": 0.0,
+        "clip_rating": False,
+    }
+
+
+def test_the_notebook_s_training(config):
+    training = dataclasses.asdict(notebook(config).train)
+    del training["block_rows"]  # bounds the memory, and changes no result below it
+    assert training == {
+        "batch_size": 2048,
+        "epochs": 30,
+        "patience": 3,
+        "learning_rate": 0.001,
+        "averaging_epochs": 0.0,
+        "seed": 0,
+    }
+
+
+def test_the_notebook_changes_nothing_else(config):
+    config = dataclasses.replace(
+        config,
+        generated=True,
+        noise_floor_rmse=0.83,
+        example_gen=ExampleGenConfig(split=SplitMethod.TIME),
+        beam_args=("--direct_num_workers=2",),
+    )
+    changed = notebook(config)
+    same = dataclasses.replace(changed, transform=config.transform, model=config.model, train=config.train)
+    assert same == config

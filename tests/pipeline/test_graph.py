@@ -1,0 +1,269 @@
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from tfx.dsl.compiler import compiler
+from tfx.dsl.components.common.resolver import Resolver
+
+import pipeline.source_fingerprint
+from pipeline.config import PRESETS, PipelineConfig
+from pipeline.graph import create_pipeline
+from pipeline.source_fingerprint import source_fingerprint
+
+ROOT = Path(__file__).parents[2]
+
+# TFX sorts what is ready at the same time by name.
+NODES = [
+    "ImportSchemaGen",
+    "RatingsExampleGen",
+    "ServedModel",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "Evaluator",
+    "ServingValidator",
+    "Pusher",
+    "ModelReport",
+]
+
+
+def _config(root):
+    return PipelineConfig(dataset="ml-1m", data_folder=root / "data", root=root / "runs", generated=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("graph")
+
+
+@pytest.fixture(scope="module")
+def config(folder):
+    return _config(folder)
+
+
+@pytest.fixture(scope="module")
+def graph(config):
+    return create_pipeline(config)
+
+
+@pytest.fixture(scope="module")
+def nodes(graph):
+    return {node.id: node for node in graph.components}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Let the fingerprints be those of a copy of the project, for a test to edit."""
+    for package in ("pipeline", "components", "serving", "schema"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(pipeline.source_fingerprint, "_ROOT", tmp_path)
+    source_fingerprint.cache_clear()
+    yield tmp_path
+    source_fingerprint.cache_clear()
+
+
+def _compiled(graph):
+    return compiler.Compiler().compile(graph)
+
+
+def _fingerprints(config):
+    source_fingerprint.cache_clear()
+    return {
+        node.id: node.exec_properties.get("source_fingerprint") for node in create_pipeline(config).components
+    }
+
+
+def _inputs(node):
+    return {
+        name: f"{channel.producer_component_id}.{channel.output_key}" for name, channel in node.inputs.items()
+    }
+
+
+def test_nodes_in_order(graph):
+    assert [node.id for node in graph.components] == NODES
+
+
+def test_no_node_is_a_resolver(graph):
+    assert not any(isinstance(node, Resolver) for node in graph.components)
+    compiled = [node.pipeline_node for node in _compiled(graph).nodes]
+    assert len(compiled) == 12
+    assert not any(node.inputs.HasField("resolver_config") for node in compiled)
+
+
+@pytest.mark.parametrize(
+    ("node", "upstream"),
+    [
+        ("ImportSchemaGen", set()),
+        ("RatingsExampleGen", set()),
+        ("ServedModel", {"RatingsExampleGen"}),
+        ("StatisticsGen", {"RatingsExampleGen"}),
+        ("ExampleValidator", {"StatisticsGen", "ImportSchemaGen"}),
+        ("DataGate", {"ExampleValidator"}),
+        ("Transform", {"RatingsExampleGen", "ImportSchemaGen", "DataGate"}),
+        ("Trainer", {"Transform", "ImportSchemaGen"}),
+        ("Evaluator", {"RatingsExampleGen", "Trainer", "ServedModel"}),
+        ("ServingValidator", {"RatingsExampleGen", "Transform", "Trainer", "ServedModel"}),
+        ("Pusher", {"Evaluator", "ServingValidator"}),
+        ("ModelReport", {"RatingsExampleGen", "Trainer", "Evaluator", "ServingValidator", "Pusher"}),
+    ],
+)
+def test_a_node_waits_for(nodes, node, upstream):
+    assert {node.id for node in nodes[node].upstream_nodes} == upstream
+
+
+def test_what_is_served_is_the_baseline_of_both_gates(nodes):
+    assert _inputs(nodes["Evaluator"]) == {
+        "examples": "RatingsExampleGen.examples",
+        "model": "Trainer.model",
+        "baseline_model": "ServedModel.model",
+    }
+    assert _inputs(nodes["ServingValidator"]) == {
+        "model": "Trainer.model",
+        "examples": "RatingsExampleGen.examples",
+        "transform_graph": "Transform.transform_graph",
+        "catalogue": "RatingsExampleGen.catalogue",
+        "baseline_model": "ServedModel.model",
+    }
+
+
+def test_the_pusher_takes_both_blessings_and_no_model_beside(nodes):
+    assert _inputs(nodes["Pusher"]) == {
+        "model_blessing": "Evaluator.blessing",
+        "infra_blessing": "ServingValidator.blessing",
+    }
+
+
+def test_the_pusher_and_the_baseline_share_the_serving_folder(nodes, folder):
+    serving = str(folder / "runs" / "serving" / "deepfm")
+    destination = json.loads(nodes["Pusher"].exec_properties["push_destination"])
+    assert destination == {"filesystem": {"base_directory": serving}}
+    assert nodes["ServedModel"].exec_properties["serving_dir"] == serving
+
+
+def test_each_split_has_its_use(nodes):
+    assert json.loads(nodes["Transform"].exec_properties["splits_config"]) == {
+        "analyze": ["train"],
+        "transform": ["train", "valid"],
+    }
+    assert json.loads(nodes["Trainer"].exec_properties["train_args"]) == {"splits": ["train"]}
+    assert json.loads(nodes["Trainer"].exec_properties["eval_args"]) == {"splits": ["valid"]}
+    assert json.loads(nodes["Evaluator"].exec_properties["example_splits"]) == ["test"]
+    assert json.loads(nodes["StatisticsGen"].exec_properties["exclude_splits"]) == []
+    assert json.loads(nodes["ExampleValidator"].exec_properties["exclude_splits"]) == []
+
+
+def test_the_nodes_that_tfx_hosts_run_the_project_s_modules(nodes):
+    assert nodes["Transform"].exec_properties["preprocessing_fn"] == (
+        "components.transform.preprocessing.preprocessing_fn"
+    )
+    assert nodes["Trainer"].exec_properties["run_fn"] == "components.trainer.run_fn.run_fn"
+    executors = {
+        node: nodes[node].executor_spec.class_path
+        for node in ("Trainer", "Evaluator", "Pusher", "RatingsExampleGen")
+    }
+    assert executors == {
+        "Trainer": "tfx.components.trainer.executor.GenericExecutor",
+        "Evaluator": "components.evaluator.executor.Executor",
+        "Pusher": "components.pusher.executor.Executor",
+        "RatingsExampleGen": "components.ratings_example_gen.executor.Executor",
+    }
+
+
+def test_configurations_reach_their_nodes(config):
+    config = dataclasses.replace(PRESETS["notebook"](config), noise_floor_rmse=0.83)
+    nodes = {node.id: node for node in create_pipeline(config).components}
+    trainer = json.loads(nodes["Trainer"].exec_properties["custom_config"])
+    assert trainer == {"model_config": config.model.to_json(), "train_config": config.train.to_json()}
+    assert json.loads(nodes["Transform"].exec_properties["custom_config"]) == {
+        "transform_config": '{"genre_vocabulary_size": 14, "max_genres": 3}'
+    }
+    assert nodes["ServingValidator"].exec_properties["manifest"] == json.dumps(
+        {
+            "dataset": "ml-1m",
+            "model_config": config.model.to_json(),
+            "split_identity": "random seed=0 test=0.1 valid=0.05",
+            "train_config": config.train.to_json(),
+        }
+    )
+    assert nodes["ModelReport"].exec_properties["dataset"] == (
+        '{"generated": false, "name": "ml-1m", "noise_floor_rmse": 0.83}'
+    )
+
+
+def test_another_training_is_another_served_model(config, nodes):
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=1))
+    changed = {node.id: node for node in create_pipeline(other).components}
+    differing = {node for node in NODES if nodes[node].exec_properties != changed[node].exec_properties}
+    assert differing == {"Trainer", "ServedModel", "ServingValidator", "ModelReport"}
+
+
+def test_every_node_of_the_project_s_own_code_carries_its_fingerprint(nodes):
+    carried = {
+        name: node.exec_properties["source_fingerprint"]
+        for name, node in nodes.items()
+        if "source_fingerprint" in node.exec_properties
+    }
+    assert set(carried) == set(NODES) - {"StatisticsGen", "ExampleValidator"}
+    assert all(carried.values())
+    assert len(set(carried.values())) == len(carried) == 10
+
+
+def test_the_fingerprint_is_part_of_the_cache_key(graph, nodes):
+    compiled = {node.pipeline_node.node_info.id: node.pipeline_node for node in _compiled(graph).nodes}
+    for name in ("Transform", "Trainer", "ImportSchemaGen"):
+        parameter = compiled[name].parameters.parameters["source_fingerprint"]
+        assert parameter.field_value.string_value == nodes[name].exec_properties["source_fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("edited", "reruns"),
+    [
+        ("schema/schema.pbtxt", {"ImportSchemaGen"}),
+        ("components/ratings_example_gen/parse.py", {"RatingsExampleGen"}),
+        ("components/data_gate/executor.py", {"DataGate"}),
+        ("components/transform/preprocessing.py", {"Transform"}),
+        ("components/deepfm/second_order.py", {"Trainer"}),
+        ("components/evaluator/executor.py", {"Evaluator"}),
+        ("components/evaluator/rating_errors.py", {"Evaluator"}),
+        ("components/serving_validator/session_check.py", {"ServingValidator"}),
+        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher"}),
+        ("components/model_report/report.html.jinja", {"ModelReport"}),
+    ],
+)
+def test_an_edit_runs_the_nodes_that_it_concerns_again(config, project, edited, reruns):
+    before = _fingerprints(config)
+    with (project / edited).open("a") as file:
+        file.write("\n")
+    after = _fingerprints(config)
+    assert reruns <= {node for node in NODES if after[node] != before[node]}
+
+
+@pytest.mark.parametrize("edited", ["pipeline/graph.py", "pipeline/cli.py", "serving/client.py"])
+def test_an_edit_of_what_no_node_runs_leaves_the_cache_whole(config, project, edited):
+    before = _fingerprints(config)
+    with (project / edited).open("a") as file:
+        file.write("\n")
+    assert _fingerprints(config) == before
+
+
+def test_it_writes_nothing(tmp_path):
+    create_pipeline(_config(tmp_path))
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_the_same_configuration_gives_the_same_graph(config, graph):
+    again = json_format.MessageToDict(_compiled(create_pipeline(config)))
+    assert again == json_format.MessageToDict(_compiled(graph))
+
+
+def test_where_it_runs_is_in_the_configuration(graph, folder):
+    assert graph.pipeline_info.pipeline_name == "deepfm-ml-1m"
+    assert graph.pipeline_info.pipeline_root == str(folder / "runs" / "artifacts")
+    assert graph.metadata_connection_config.sqlite.filename_uri == str(folder / "runs" / "metadata.sqlite")
+    assert graph.enable_cache is True
+    assert graph.beam_pipeline_args == ["--direct_running_mode=in_memory", "--direct_num_workers=1"]

@@ -1,0 +1,238 @@
+"""The graph end to end, in real processes, on a copy of the project that may be edited."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ml_metadata.proto.metadata_store_pb2 import Execution
+from tfx.orchestration import metadata
+
+from pipeline.dataset.generated import generate
+from schema import features
+from serving import catalogue, versions
+from serving.saved_model import SessionModel
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("pipeline", "components", "serving", "schema")
+NODES = (
+    "RatingsExampleGen",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "ServedModel",
+    "Evaluator",
+    "ServingValidator",
+    "Pusher",
+    "ModelReport",
+)
+RATINGS = 12_000
+
+
+class Project:
+    """A copy of the project, its data, and what its runs leave behind."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for package in PACKAGES:
+            shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        self.dataset = generate(folder / "small", ratings=RATINGS, users=150, movies=120, seed=3)
+        self.home = folder / "runs" / self.dataset.name
+
+    def start(self, *arguments, **options):
+        return subprocess.Popen(
+            [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "120"},
+            **options,
+        )
+
+    def deepfm(self, *arguments):
+        """Run a command; return its exit status and what it printed."""
+        process = self.start(*arguments)
+        printed, _ = process.communicate(timeout=500)
+        return process.returncode, printed
+
+    def run(self, *options):
+        """Run the pipeline; return its summary and what it printed."""
+        status, printed = self.deepfm("run", "--data", "small", *options)
+        assert status == 0, printed
+        return json.loads((self.home / "latest" / "summary.json").read_text()), printed
+
+    def executions(self):
+        """Return the number of executions by node and state."""
+        connection = metadata.sqlite_metadata_connection_config(str(self.home / "metadata.sqlite"))
+        with metadata.Metadata(connection) as handle:
+            return Counter(
+                (context.name.split(".")[-1], Execution.State.Name(execution.last_known_state))
+                for context in handle.store.get_contexts_by_type("node")
+                for execution in handle.store.get_executions_by_context(context.id)
+            )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    return project.run()
+
+
+def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first):
+    summary, _ = first
+    assert summary["state"] == "succeeded"
+    assert set(summary["seconds_by_node"]) == set(NODES)
+    assert summary["cached_nodes"] == []
+    assert summary["dataset"] == {
+        "name": project.dataset.name,
+        "generated": True,
+        "origin": str(project.folder / "small"),
+        "noise_floor_rmse": project.dataset.noise_floor_rmse,
+    }
+    assert (summary["rows_read"], summary["rows_accepted"], summary["rows_rejected"]) == (
+        RATINGS,
+        RATINGS,
+        {},
+    )
+    assert sum(summary["rows_by_split"].values()) == RATINGS
+    overall = summary["metrics"]["test"]["overall"]
+    assert overall["count"] == summary["rows_by_split"]["test"]
+    assert project.dataset.noise_floor_rmse - 0.05 < overall["rmse"] < 0.95
+    assert summary["metrics"]["valid"]["overall"]["count"] == summary["rows_by_split"]["valid"]
+    assert (summary["blessed"], summary["blessing_reasons"], summary["pushed_version"]) == (True, [], 1)
+    assert summary["evaluation"]["baseline"] == "no model is served yet: judged by the absolute bound alone"
+    assert summary["serving_validation"]["largest_difference"] < 1e-5
+    assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
+    assert versions.versions(summary["serving_dir"]) == [1]
+    assert f"{overall['rmse']:.4f}" in Path(summary["report"]).read_text()
+    assert summary["packages"]["tfx"] == "1.21.0"
+    assert project.executions() == {(node, "COMPLETE"): 1 for node in NODES}
+
+
+def test_the_terminal_shows_each_node_once_and_the_summary(first):
+    summary, printed = first
+    lines = printed.splitlines()
+    assert len(lines) <= 60
+    for node in NODES:
+        assert len([line for line in lines if re.match(rf"done +{node} ", line)]) == 1, node
+    assert "(generated data)" in printed
+    assert f"{summary['metrics']['test']['overall']['rmse']:.4f}" in printed
+    assert "version 1 to" in printed
+    assert "deepfm serve" in printed
+    assert "run.log" in lines[-1]
+
+
+def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
+    summary, _ = first
+    version = Path(summary["serving_dir"], "1")
+    tables = catalogue.Catalogue.load(version / catalogue.FOLDER)
+    with SessionModel(version) as model:
+        predicted = model.run("predict", tables.predict_inputs([1, 1], [1, 2]))[features.RATING.name]
+        ranked = model.run("rank", tables.rank_inputs(1, tables.mids))
+    server = project.start("serve", "--model-base-path", summary["serving_dir"], "--port", "0")
+    try:
+        ready = server.stdout.readline()
+        assert "serving deepfm version 1 at" in ready
+        ask = ("--target", ready.split()[-1])
+        status, printed = project.deepfm("predict", "--uid", "1", "--mid", "1", "--mid", "2", *ask)
+        assert status == 0, printed
+        for mid, rating in zip((1, 2), predicted, strict=True):
+            assert re.search(rf"^ *{mid} +{re.escape(tables.titles([mid])[0])} +{rating:.2f}", printed, re.M)
+        status, printed = project.deepfm("rank", "--uid", "1", "--top", "5", *ask)
+        assert status == 0, printed
+        shown = [int(line.split()[0]) for line in printed.splitlines()[1:]]
+        assert shown == ranked[features.MID.name][:5].tolist()
+        assert np.all(np.diff(ranked[features.RATING.name]) <= 0)
+    finally:
+        server.terminate()
+        assert server.wait(timeout=30) == 0
+
+
+def test_a_second_run_uses_every_result_again(project, first):
+    summary, _ = project.run()
+    assert sorted(summary["cached_nodes"]) == sorted(NODES)
+    assert summary["pushed_version"] == 1
+    assert summary["metrics"] == first[0]["metrics"]
+    assert versions.versions(summary["serving_dir"]) == [1]
+    assert project.executions() == {
+        **{(node, "COMPLETE"): 1 for node in NODES},
+        **{(node, "CACHED"): 1 for node in NODES},
+    }
+
+
+def test_an_edit_reruns_the_nodes_that_it_touches(project, first):
+    with (project.folder / "components" / "model_report" / "report.html.jinja").open("a") as template:
+        template.write("<!-- edited -->\n")
+    summary, _ = project.run()
+    assert set(NODES) - set(summary["cached_nodes"]) == {"ModelReport"}
+    assert Path(summary["report"]).read_text().rstrip().endswith("<!-- edited -->")
+
+
+def test_runs_killed_at_a_node_are_taken_up_there(project, first):
+    artifacts = project.home / "artifacts"
+    killed = {}
+    for node in ("Trainer", "Evaluator"):
+        before = {path.name for path in (artifacts / node).glob("*/*")}
+        process = project.start("run", "--data", "small", "--seed", "1", process_group=0)
+        deadline = time.monotonic() + 300
+        while not (started := {path.name for path in (artifacts / node).glob("*/*")} - before):
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        killed[node] = started.pop()
+        assert project.executions()[node, "RUNNING"] == 1
+    summary, _ = project.run("--seed", "1")
+    assert "Trainer" in summary["cached_nodes"]
+    assert "Evaluator" not in summary["cached_nodes"]
+    for node, leftover in killed.items():
+        assert not list((artifacts / node).glob(f"*/{leftover}"))
+        assert project.executions()[node, "RUNNING"] == 0
+        assert project.executions()[node, "FAILED"] == 1
+
+
+def test_data_that_the_schema_does_not_know_stop_the_run(project, tmp_path):
+    shutil.copytree(project.folder / "small", tmp_path / "odd")
+    (tmp_path / "odd" / "dataset.json").unlink()
+    movies = tmp_path / "odd" / "movies.dat"
+    movies.write_bytes(movies.read_bytes().replace(b"Comedy", b"Telenovela"))
+    status, printed = project.deepfm("run", "--data", str(tmp_path / "odd"))
+    assert status == 1
+    assert "failed DataGate" in printed
+    assert re.search(r"train: `genres`: .*Telenovela", printed)
+    assert "Traceback" not in printed
+    assert "run.log" in printed.splitlines()[-1]
+    assert len(printed.splitlines()) <= 60
+    summary = json.loads((project.folder / "runs" / "odd" / "latest" / "summary.json").read_text())
+    assert (summary["state"], summary["failed_node"], summary["blessed"]) == ("failed", "DataGate", False)
+    assert summary["pushed_version"] is None
+
+
+def test_too_many_bad_lines_stop_the_run_and_say_which(project, tmp_path):
+    shutil.copytree(project.folder / "small", tmp_path / "bad")
+    with (tmp_path / "bad" / "ratings.dat").open("ab") as ratings:
+        ratings.write(b"1::1::9::978300760\n" * 500)
+    status, printed = project.deepfm("run", "--data", str(tmp_path / "bad"))
+    assert status == 1
+    assert "failed RatingsExampleGen" in printed
+    assert "500 of 12,500 lines rejected (4.00%, at most 1.00% allowed): rating_out_of_range 500" in printed
+    kept = re.search(r"rejected lines are in (\S+)", printed).group(1)
+    assert list(Path(kept).glob("*.parquet"))
+    assert "Traceback" not in printed
