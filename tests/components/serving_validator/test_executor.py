@@ -1,0 +1,150 @@
+"""The checks on hand-made answers, and a real SavedModel asked in a process of its own."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.serving_validator.config import ServingValidatorConfig
+from components.serving_validator.executor import _ask_and_check, build_warmup, check, content_fingerprint
+from components.serving_validator.report import Report
+from components.serving_validator.session_check import Answer, Request
+from schema import features
+from serving import catalogue
+
+RATING = features.RATING.name
+CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, max_rank_ms=20.0)
+EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
+
+
+def answers(**changes):
+    """What a sound model answers, with some of the ratings changed."""
+    ratings = {
+        "serving_default": EXPECTED,
+        "predict": EXPECTED,
+        "one": EXPECTED[:1],
+        "unknown": np.array([3.5], np.float32),
+        "empty": np.empty(0, np.float32),
+        "oversized": np.resize(EXPECTED, 5),
+        "rank": np.array([4.0, 3.0, 2.0], np.float32),
+        "rank_as_predict": EXPECTED,
+        "rank_unknown": np.array([3.5, 3.5, 3.5], np.float32),
+    }
+    return {name: Answer({RATING: value}, 2.0) for name, value in (ratings | changes).items()}
+
+
+def test_a_sound_model_passes():
+    failures, figures = check(answers(), EXPECTED, CONFIG)
+    assert failures == []
+    assert figures == {"largest_difference": 0.0, "predict_ms": 2.0, "rank_ms": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "ratings", "failure"),
+    [
+        ("serving_default", EXPECTED + 0.5, "`serving_default` differs from the training graph by 5.0e-01"),
+        (
+            "predict",
+            EXPECTED + np.array([0, 0.25, 0]),
+            "`predict` differs from the training graph by 2.5e-01",
+        ),
+        ("predict", EXPECTED * np.nan, "`predict` differs from the training graph by nan"),
+        ("oversized", np.zeros(5), "`oversized` differs from the training graph by 4.0e+00"),
+        ("rank", np.array([3.0, 4.0, 2.0]), "`rank` differs from the training graph by 1.0e+00"),
+        ("unknown", np.array([np.nan]), "`unknown` gave a rating that is no number"),
+        ("rank_unknown", np.array([3.0, np.inf, 3.0]), "`rank_unknown` gave a rating that is no number"),
+        ("empty", np.zeros((0, 1)), "an empty batch gave ratings of shape (0, 1), expected (0,)"),
+    ],
+)
+def test_a_wrong_answer_is_named(name, ratings, failure):
+    failures, _ = check(answers(**{name: ratings}), EXPECTED, CONFIG)
+    assert len(failures) == 1
+    assert failures[0].startswith(failure)
+
+
+@pytest.mark.parametrize(
+    ("name", "failure"),
+    [
+        ("one", "`predict_ms` is 30.0, at most 10.0 allowed"),
+        ("rank", "`rank_ms` is 30.0, at most 20.0 allowed"),
+    ],
+)
+def test_a_slow_answer_is_named(name, failure):
+    slow = answers()
+    slow[name] = dataclasses.replace(slow[name], milliseconds=30.0)
+    assert check(slow, EXPECTED, CONFIG)[0] == [failure]
+
+
+class Doubled(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def double(self, x):
+        return {RATING: 2 * x}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    module = Doubled()
+    tf.saved_model.save(module, str(folder), signatures={"double": module.double})
+    return folder
+
+
+def requests():
+    """Requests by the names of the checks, all of one signature; a sound answer is `answers()`."""
+    return {
+        name: Request("double", {"x": np.asarray(answer.outputs[RATING], np.float32) / 2}, 3)
+        for name, answer in answers().items()
+    }
+
+
+def test_a_model_is_asked_in_a_fresh_process(model):
+    failures, figures = _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+    assert failures == []
+    assert figures["largest_difference"] == 0
+    assert 0 < figures["predict_ms"] < 10
+
+
+def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
+    (tmp_path / "saved_model.pb").write_bytes((model / "saved_model.pb").read_bytes()[:100])
+    failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG)
+    assert len(failures) == 1
+    assert failures[0].startswith("a fresh process could not serve the model: ")
+    assert f"cannot load {tmp_path}" in failures[0]
+    assert "Traceback" in figures["stderr"]
+
+
+def test_the_fingerprint_follows_names_and_contents(tmp_path):
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "a").write_bytes(b"1")
+    before = content_fingerprint(str(tmp_path))
+    assert content_fingerprint(str(tmp_path)) == before
+    (tmp_path / "a").write_bytes(b"2")
+    assert content_fingerprint(str(tmp_path)) != before
+    (tmp_path / "a").write_bytes(b"1")
+    assert content_fingerprint(str(tmp_path)) == before
+    (tmp_path / "a").rename(tmp_path / "variables" / "a")
+    assert content_fingerprint(str(tmp_path)) != before
+
+
+def test_warm_up_requests_grow_and_take_every_signature():
+    tables = catalogue.Catalogue.empty()
+    ids = np.array([5, 6, 7])
+    built = build_warmup(np.array([b"x", b"y", b"z"], object), ids, ids, tables, 2)
+    assert [name for name, _ in built] == ["serving_default", "predict", "rank"] * 2
+    assert built[3][1]["examples"].tolist() == [b"x", b"y"]
+    assert built[4][1][features.MID.name].tolist() == [5, 6]
+    assert built[5][1][features.UID.name].tolist() == [6]
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path):
+    report = Report(["too slow"], {"predict_ms": 30.0})
+    report.write(str(tmp_path))
+    assert Report.read(str(tmp_path)) == report
+
+
+def test_bounds_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`tolerance` must be positive, got 0"):
+        ServingValidatorConfig(tolerance=0)
+    with pytest.raises(ValueError, match="`warmup_requests` must be at most 300, got 301"):
+        ServingValidatorConfig(warmup_requests=301)
