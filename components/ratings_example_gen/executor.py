@@ -101,8 +101,10 @@ def _check_rejected(
         share = file.rejected_total / max(file.read, 1)
         if share <= config.max_rejected_fraction:
             continue
-        kept = rejected_uri.rstrip("/") + ".kept"  # the orchestrator deletes a failed node's outputs
+        # The orchestrator deletes a failed node's outputs, and fails itself if one is not there.
+        kept = rejected_uri.rstrip("/") + ".kept"
         fileio.rename(rejected_uri, kept, overwrite=True)
+        fileio.makedirs(rejected_uri)
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in file.rejected.most_common(4))
         hint = ""
         if file.rejected["crlf_line_end"] > file.rejected_total / 2:

@@ -146,6 +146,7 @@ def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):
     with pytest.raises(RunStoppedError, match=r"13 of 613 lines rejected \(2.12%, at most 1.00% allowed\)"):
         run(folder, tmp_path / "out", max_rejected_fraction=0.01)
     assert len(pq.read_table(tmp_path / "out" / "rejected_rows.kept")) == len(BAD_RATINGS)
+    assert list((tmp_path / "out" / "rejected_rows").iterdir()) == []  # which TFX deletes
 
 
 def test_the_fingerprint_follows_the_content(folder):
