@@ -1,5 +1,6 @@
 # make run    the pipeline on this machine; DATA, PRESET, SEED, SPLIT and RUNS as `deepfm run --help` says
 # make test   the whole gate: format, lint, types, tests
+# make bench  the training input, timed against TFX's own
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
 
@@ -16,7 +17,7 @@ export UV_LINK_MODE ?= copy
 
 PYTHON311 = $(shell command -v python3.11 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11 2>/dev/null | tail -n 1)
 
-.PHONY: run test clean
+.PHONY: run test bench clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -27,6 +28,9 @@ test: .venv/.ready
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+bench: .venv/.ready
+	@.venv/bin/python tests/benchmarks/trainer_input.py
 
 $(UV):
 	@test -n "$(PYTHON311)" || { echo "Python 3.11 is needed, on the PATH or among pyenv's versions; none found." >&2; exit 1; }
