@@ -126,7 +126,9 @@ def run(
         "serving_dir": str(config.serving),
     }
     kind = "generated data" if config.generated else "real data"
-    console.print(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
+    console.print(
+        f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split", soft_wrap=True
+    )
     outcome = local.run(config, facts, console)
     raise typer.Exit(outcome.status)
 

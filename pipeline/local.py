@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -79,7 +78,7 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
         console.print(f"[red]the run ended with status {status} before it could say why[/]")
     if summary is not None and status == 0:
         _show_summary(summary, console)
-    console.print(f"[dim]log {log_path}[/]", soft_wrap=True)
+    console.print(f"[dim]log     {log_path}[/]", soft_wrap=True)
     return Outcome(status, summary)
 
 
@@ -153,18 +152,19 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     blessed = "[green]yes[/]" if summary["blessed"] else "[red]no[/]"
     table.add_row("blessed", "\n".join([blessed, *map(escape, summary["blessing_reasons"][:5])]))
     version = summary["pushed_version"]
-    table.add_row("pushed", f"version {version} to {summary['serving_dir']}" if version else "nothing")
-    table.add_row("report", summary["report"])
+    table.add_row("pushed", f"version {version}" if version else "nothing")
     cached = len(summary["cached_nodes"])
     nodes = len(summary["seconds_by_node"])
     table.add_row("time", f"{summary['seconds']:.0f} s, {cached} of {nodes} nodes from the cache")
     console.print()
     console.print(table)
+    # Not in the table, which would break a path into lines.
+    console.print(f"\nreport  {summary['report']}", highlight=False, soft_wrap=True)
     if version:
-        serving = Path(summary["serving_dir"])
+        serving = summary["serving_dir"]
         console.print(
-            f"\nask it:  deepfm serve --model-base-path {serving}\n"
-            f"         deepfm rank --model-base-path {serving} --uid 1 --top 10",
+            f"ask it  deepfm serve --model-base-path {serving}\n"
+            f"        deepfm rank --model-base-path {serving} --uid 1 --top 10",
             highlight=False,
             soft_wrap=True,
         )

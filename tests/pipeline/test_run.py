@@ -133,7 +133,8 @@ def test_the_terminal_shows_each_node_once_and_the_summary(first):
         assert len([line for line in lines if re.match(rf"done +{node} ", line)]) == 1, node
     assert "(generated data)" in printed
     assert f"{summary['metrics']['test']['overall']['rmse']:.4f}" in printed
-    assert "version 1 to" in printed
+    assert re.search(r"^pushed +version 1", printed, re.MULTILINE)
+    assert f"report  {summary['report']}" in lines
     assert "deepfm serve" in printed
     assert "run.log" in lines[-1]
 
