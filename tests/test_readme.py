@@ -101,6 +101,7 @@ def test_the_commands_do_what_the_readme_says(checkout):
 def test_make_run_passes_every_option_on():
     make = [
         "make",
+        "--no-print-directory",
         "-n",
         "-o",
         ".venv/.ready",
