@@ -169,20 +169,42 @@ def _ask_and_check(
             return [f"a fresh process could not serve the model: {last}"], {"stderr": done.stderr}
         fields = pickle.loads(answered.read_bytes())
         answers = {name: Answer(*f) for name, f in zip(requests, fields, strict=True)}
-    return check(answers, expected, config)
+    return check(answers, expected, requests["rank"].inputs[features.MID.name], config)
 
 
 def check(
-    answers: dict[str, Answer], expected: np.ndarray, config: ServingValidatorConfig
+    answers: dict[str, Answer], expected: np.ndarray, mids: np.ndarray, config: ServingValidatorConfig
 ) -> tuple[list[str], dict[str, Any]]:
     """Hold the answers against the training graph's and the bounds; return failures and figures."""
     ratings = {name: answer.outputs[features.RATING.name] for name, answer in answers.items()}
-    order = np.argsort(-ratings["rank_as_predict"], kind="stable")
+    rows = {
+        "serving_default": len(expected),
+        "predict": len(expected),
+        "one": 1,
+        "unknown": 1,
+        "empty": 0,
+        "oversized": config.oversized_rows,
+        "rank": len(mids),
+        "rank_as_predict": len(mids),
+        "rank_unknown": len(mids),
+    }
+    misshapen = [
+        f"`{name}` gave ratings of shape {ratings[name].shape}, expected ({n},)"
+        for name, n in rows.items()
+        if ratings[name].shape != (n,)
+    ]
+    if misshapen:
+        return misshapen, {}
+    ranked = answers["rank"].outputs[features.MID.name]
+    if not np.array_equal(np.sort(ranked), np.sort(mids)):
+        return ["`rank` did not give each movie of the request once"], {}
+    by_mid = np.argsort(mids)
+    rating_of_ranked = ratings["rank_as_predict"][by_mid[np.searchsorted(mids, ranked, sorter=by_mid)]]
     differences = {
         "serving_default": np.abs(ratings["serving_default"] - expected).max(),
         "predict": np.abs(ratings["predict"] - expected).max(),
         "oversized": np.abs(ratings["oversized"] - np.resize(expected, config.oversized_rows)).max(),
-        "rank": np.abs(ratings["rank"] - ratings["rank_as_predict"][order]).max(),
+        "rank": np.abs(ratings["rank"] - rating_of_ranked).max(),
     }
     failures = [
         f"`{name}` differs from the training graph by {difference:.1e}, allowed {config.tolerance:.0e}"
@@ -194,8 +216,8 @@ def check(
         for name in ("unknown", "rank_unknown")
         if not np.isfinite(ratings[name]).all()
     ]
-    if ratings["empty"].shape != (0,):
-        failures.append(f"an empty batch gave ratings of shape {ratings['empty'].shape}, expected (0,)")
+    if (np.diff(ratings["rank"]) > 0).any():
+        failures.append("`rank` did not give the best movie first")
     figures = {
         "largest_difference": float(max(differences.values())),
         "predict_ms": answers["one"].milliseconds,

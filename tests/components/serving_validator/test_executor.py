@@ -13,9 +13,11 @@ from components.serving_validator.session_check import Answer, Request
 from schema import features
 from serving import catalogue
 
-RATING = features.RATING.name
+RATING, MID = features.RATING.name, features.MID.name
 CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, max_rank_ms=20.0)
 EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
+MIDS = np.array([30, 10, 20])
+RANKED = np.array([10, 30, 20])
 
 
 def answers(**changes):
@@ -31,11 +33,14 @@ def answers(**changes):
         "rank_as_predict": EXPECTED,
         "rank_unknown": np.array([3.5, 3.5, 3.5], np.float32),
     }
-    return {name: Answer({RATING: value}, 2.0) for name, value in (ratings | changes).items()}
+    return {
+        name: Answer({RATING: value} | ({MID: RANKED} if name == "rank" else {}), 2.0)
+        for name, value in (ratings | changes).items()
+    }
 
 
 def test_a_sound_model_passes():
-    failures, figures = check(answers(), EXPECTED, CONFIG)
+    failures, figures = check(answers(), EXPECTED, MIDS, CONFIG)
     assert failures == []
     assert figures == {"largest_difference": 0.0, "predict_ms": 2.0, "rank_ms": 2.0}
 
@@ -51,14 +56,16 @@ def test_a_sound_model_passes():
         ),
         ("predict", EXPECTED * np.nan, "`predict` differs from the training graph by nan"),
         ("oversized", np.zeros(5), "`oversized` differs from the training graph by 4.0e+00"),
-        ("rank", np.array([3.0, 4.0, 2.0]), "`rank` differs from the training graph by 1.0e+00"),
+        ("rank", np.array([4.0, 3.5, 2.0]), "`rank` differs from the training graph by 5.0e-01"),
+        ("rank", np.array([4.0, 3.0]), "`rank` gave ratings of shape (2,), expected (3,)"),
+        ("predict", EXPECTED[:1], "`predict` gave ratings of shape (1,), expected (3,)"),
         ("unknown", np.array([np.nan]), "`unknown` gave a rating that is no number"),
         ("rank_unknown", np.array([3.0, np.inf, 3.0]), "`rank_unknown` gave a rating that is no number"),
-        ("empty", np.zeros((0, 1)), "an empty batch gave ratings of shape (0, 1), expected (0,)"),
+        ("empty", np.zeros((0, 1)), "`empty` gave ratings of shape (0, 1), expected (0,)"),
     ],
 )
 def test_a_wrong_answer_is_named(name, ratings, failure):
-    failures, _ = check(answers(**{name: ratings}), EXPECTED, CONFIG)
+    failures, _ = check(answers(**{name: ratings}), EXPECTED, MIDS, CONFIG)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
 
@@ -73,13 +80,35 @@ def test_a_wrong_answer_is_named(name, ratings, failure):
 def test_a_slow_answer_is_named(name, failure):
     slow = answers()
     slow[name] = dataclasses.replace(slow[name], milliseconds=30.0)
-    assert check(slow, EXPECTED, CONFIG)[0] == [failure]
+    assert check(slow, EXPECTED, MIDS, CONFIG)[0] == [failure]
+
+
+@pytest.mark.parametrize(
+    ("mids", "ratings", "failure"),
+    [
+        (MIDS, [4.0, 3.0, 2.0], "`rank` differs from the training graph by 1.0e+00"),
+        ([20, 30, 10], [2.0, 3.0, 4.0], "`rank` did not give the best movie first"),
+        ([10, 10, 20], [4.0, 4.0, 2.0], "`rank` did not give each movie of the request once"),
+    ],
+)
+def test_a_wrong_ranking_is_named(mids, ratings, failure):
+    wrong = answers()
+    wrong["rank"] = Answer({RATING: np.array(ratings, np.float32), MID: np.array(mids)}, 2.0)
+    failures, _ = check(wrong, EXPECTED, MIDS, CONFIG)
+    assert len(failures) == 1
+    assert failures[0].startswith(failure)
 
 
 class Doubled(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def double(self, x):
-        return {RATING: 2 * x}
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="x"),
+            tf.TensorSpec([None], tf.int64, name=MID),
+        ]
+    )
+    def double(self, x, mid):
+        order = tf.argsort(mid)  # the movies of RANKED come as 10, 20, 30
+        return {RATING: 2 * x, MID: tf.gather(mid, tf.gather(order, [0, 2, 1]))}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +122,7 @@ def model(tmp_path_factory):
 def requests():
     """Requests by the names of the checks, all of one signature; a sound answer is `answers()`."""
     return {
-        name: Request("double", {"x": np.asarray(answer.outputs[RATING], np.float32) / 2}, 3)
+        name: Request("double", {"x": np.asarray(answer.outputs[RATING], np.float32) / 2, MID: MIDS}, 3)
         for name, answer in answers().items()
     }
 
