@@ -40,7 +40,8 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         output.exec_properties[TRAINING_IDENTITY].string_value = identity
         output.exec_properties[BASELINE_VERSION].int_value = version
         output.exec_properties["baseline_fingerprint"].string_value = (
-            versions.manifest(properties["serving_dir"], version)["fingerprint"] if version else ""
+            # A version that was put there by hand has none.
+            versions.manifest(properties["serving_dir"], version).get("fingerprint", "") if version else ""
         )
         return output
 
@@ -53,5 +54,5 @@ def baseline(serving_dir: str, training_identity: str) -> int:
     manifest = versions.manifest(serving_dir, served)
     if manifest.get(TRAINING_IDENTITY) != training_identity:
         return served
-    recorded = manifest[BASELINE_VERSION]
+    recorded = manifest.get(BASELINE_VERSION, NO_VERSION)
     return recorded if recorded in versions.versions(serving_dir) else NO_VERSION

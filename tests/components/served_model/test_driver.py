@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 
 from components.ratings_example_gen.executor import INPUT_FINGERPRINT
 from components.served_model.driver import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY, Driver, baseline
+from serving import versions
 
 IDENTITY = hashlib.sha256(b"rows random 1 epochs 2").hexdigest()
 
@@ -103,3 +104,18 @@ def test_the_same_run_again_gives_the_same_properties(drive, publish):
 @pytest.mark.parametrize("name", ["input_fingerprint", "split_identity", "training_config"])
 def test_another_input_is_another_training(drive, name):
     assert drive(**{name: "changed"})[TRAINING_IDENTITY] != IDENTITY
+
+
+def test_a_version_put_there_by_hand_is_a_baseline_too(drive, publish, serving_dir):
+    folder = serving_dir / str(publish("one"))
+    (folder / versions.MANIFEST).unlink()
+    properties = drive()
+    assert properties[BASELINE_VERSION] == 1
+    assert properties["baseline_fingerprint"] == ""
+
+
+def test_a_broken_manifest_is_named(drive, publish, serving_dir):
+    path = serving_dir / str(publish("one")) / versions.MANIFEST
+    path.write_text("{")
+    with pytest.raises(ValueError, match=f"{path} must hold a JSON object: Expecting property name"):
+        drive()
