@@ -7,6 +7,7 @@ in. A version appears whole or not at all, and its number is never used again.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -55,13 +56,24 @@ def manifest(base_path: str | Path, version: int) -> dict[str, Any]:
     return _read_manifest(folder)
 
 
+def content_fingerprint(folder: str | Path) -> str:
+    """Return a SHA-256 over the names and contents of a folder's files, as hex."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            with path.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
 def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -> int:
     """Copy a model into the serving folder as its next version.
 
     The copy is made beside the versions, forced to disk, and renamed into place, so that no server ever
     sees a part of it and a crash at any point leaves either the version or a leftover that the next call
-    removes. The same fingerprint is published once: a call that is repeated after a crash, or made twice
-    at the same time, returns the version that is there.
+    removes. A call that is repeated after a crash, or made twice at the same time, returns the version that
+    is there: what the latest version already is, is not published again.
 
     Args:
         model_dir: A SavedModel with all that belongs to it; links in it are followed.
@@ -86,9 +98,9 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -
         # Under the lock, whatever is still incoming was left by a publisher that died.
         for leftover in base.glob(f"{_INCOMING}*"):
             shutil.rmtree(leftover)
-        published = _published(base, fingerprint)
-        if published is not None:
-            return published
+        last = latest(base)
+        if last is not None and _fingerprint(base / str(last)) == fingerprint:
+            return last
         incoming = base / f"{_INCOMING}{uuid.uuid4().hex}"
         try:
             _copy(source, incoming, fingerprint)
@@ -121,12 +133,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _published(base: Path, fingerprint: str) -> int | None:
-    """Return the newest version of that fingerprint; a version with a broken manifest has none."""
-    for version in reversed(versions(base)):
-        with contextlib.suppress(ValueError):
-            if _read_manifest(base / str(version)).get(_FINGERPRINT) == fingerprint:
-                return version
+def _fingerprint(folder: Path) -> str | None:
+    """Return the fingerprint that a version was published with; one with a broken manifest has none."""
+    with contextlib.suppress(ValueError):
+        return _read_manifest(folder).get(_FINGERPRINT)
     return None
 
 

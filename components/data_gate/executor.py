@@ -47,7 +47,7 @@ class Executor(base_executor.BaseExecutor):
             more = f"\n  … and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
             listed = "".join(f"\n  {finding}" for finding in findings[:_SHOWN])
             raise RunStoppedError(
-                f"the data does not fit schema/schema.pbtxt, {len(findings)} anomalies:{listed}{more}\n"
+                f"the data does not fit schema/schema.pbtxt, anomalies: {len(findings)}{listed}{more}\n"
                 "Mend the data, or review the schema if the data is right."
             )
         blessing = artifact_utils.get_single_instance(output_dict["data_blessing"])

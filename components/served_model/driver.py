@@ -1,6 +1,7 @@
 """What makes ServedModel run again: another baseline."""
 
 import hashlib
+from pathlib import Path
 
 from tfx.dsl.components.base import base_driver
 from tfx.orchestration import metadata
@@ -40,8 +41,7 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         output.exec_properties[TRAINING_IDENTITY].string_value = identity
         output.exec_properties[BASELINE_VERSION].int_value = version
         output.exec_properties["baseline_fingerprint"].string_value = (
-            # A version that was put there by hand has none.
-            versions.manifest(properties["serving_dir"], version).get("fingerprint", "") if version else ""
+            versions.content_fingerprint(Path(properties["serving_dir"], str(version))) if version else ""
         )
         return output
 

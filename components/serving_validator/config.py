@@ -18,12 +18,13 @@ class ServingValidatorConfig(JsonConfig):
     max_predict_ms: float = 250.0  # median of a `predict` of one row, in milliseconds
     max_rank_ms: float = 1000.0  # median of a `rank` of the whole catalogue, in milliseconds
     max_bytes: int = 2 << 30  # of the SavedModel's folder
+    max_seconds: float = 600.0  # until the fresh process has answered everything
     warmup_requests: int = 20  # of each signature, at most 300
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "model_name" and value <= 0:
+            if field.name != "model_name" and not value > 0:
                 raise ValueError(f"`{field.name}` must be positive, got {value}")
         if self.warmup_requests > 300:
             raise ValueError(f"`warmup_requests` must be at most 300, got {self.warmup_requests}")

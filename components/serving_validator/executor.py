@@ -1,6 +1,5 @@
 """What ServingValidator checks."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -82,7 +81,7 @@ class Executor(base_executor.BaseExecutor):
                 f"the version has {figures['bytes']:,} bytes, at most {config.max_bytes:,} allowed"
             )
 
-        blessing.set_string_custom_property(FINGERPRINT, content_fingerprint(source))
+        blessing.set_string_custom_property(FINGERPRINT, versions.content_fingerprint(source))
         blessing.set_int_custom_property("blessed", int(not failures))
         blessing.set_int_custom_property("has_model", 1)
         io_utils.write_string_file(
@@ -157,13 +156,17 @@ def _ask_and_check(
         asked.write_bytes(pickle.dumps(list(requests.values())))
         command = [sys.executable, "-m", "components.serving_validator.session_check"]
         root = str(Path(__file__).parents[2])
-        done = subprocess.run(
-            [*command, version, str(asked), str(answered)],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-        )
+        try:
+            done = subprocess.run(
+                [*command, version, str(asked), str(answered)],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=config.max_seconds,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            )
+        except subprocess.TimeoutExpired:
+            return [f"a fresh process did not answer within {config.max_seconds:g} s"], {}
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             return [f"a fresh process could not serve the model: {last}"], {"stderr": done.stderr}
@@ -195,6 +198,11 @@ def check(
     ]
     if misshapen:
         return misshapen, {}
+    no_numbers = [
+        f"`{name}` gave a rating that is no number" for name in rows if not np.isfinite(ratings[name]).all()
+    ]
+    if no_numbers:
+        return no_numbers, {}
     ranked = answers["rank"].outputs[features.MID.name]
     if not np.array_equal(np.sort(ranked), np.sort(mids)):
         return ["`rank` did not give each movie of the request once"], {}
@@ -211,11 +219,6 @@ def check(
         for name, difference in differences.items()
         if not difference <= config.tolerance
     ]
-    failures += [
-        f"`{name}` gave a rating that is no number"
-        for name in ("unknown", "rank_unknown")
-        if not np.isfinite(ratings[name]).all()
-    ]
     if (np.diff(ratings["rank"]) > 0).any():
         failures.append("`rank` did not give the best movie first")
     figures = {
@@ -227,13 +230,3 @@ def check(
         if figures[name] > bound:
             failures.append(f"`{name}` is {figures[name]:.1f}, at most {bound:.1f} allowed")
     return failures, figures
-
-
-def content_fingerprint(folder: str) -> str:
-    """Return a SHA-256 over the names and contents of a folder's files, as hex."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder)}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

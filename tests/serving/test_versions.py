@@ -61,9 +61,28 @@ def test_publish_copies_everything(model_dir, base_path):
 
 def test_publish_is_idempotent(model_dir, base_path):
     assert versions.publish(model_dir, base_path, fingerprint="a") == 1
-    assert versions.publish(model_dir, base_path, fingerprint="b") == 2
     assert versions.publish(model_dir, base_path, fingerprint="a") == 1
-    assert versions.versions(base_path) == [1, 2]
+    assert versions.versions(base_path) == [1]
+
+
+def test_what_is_published_last_is_the_latest(model_dir, base_path):
+    assert versions.publish(model_dir, base_path, fingerprint="a") == 1
+    assert versions.publish(model_dir, base_path, fingerprint="b") == 2
+    assert versions.publish(model_dir, base_path, fingerprint="a") == 3
+    assert versions.latest(base_path) == 3
+
+
+def test_the_content_fingerprint_follows_names_and_contents(tmp_path):
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "a").write_bytes(b"1")
+    before = versions.content_fingerprint(tmp_path)
+    assert versions.content_fingerprint(tmp_path) == before
+    (tmp_path / "a").write_bytes(b"2")
+    assert versions.content_fingerprint(tmp_path) != before
+    (tmp_path / "a").write_bytes(b"1")
+    assert versions.content_fingerprint(tmp_path) == before
+    (tmp_path / "a").rename(tmp_path / "variables" / "a")
+    assert versions.content_fingerprint(tmp_path) != before
 
 
 def test_a_number_is_never_used_again(model_dir, base_path, tmp_path):
@@ -93,10 +112,12 @@ def test_publishers_at_the_same_time(model_dir, base_path):
         return versions.publish(model_dir, base_path, fingerprint=fingerprint)
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        published = list(pool.map(publish, [f"{index % 4}" for index in range(16)]))
-    assert versions.versions(base_path) == [1, 2, 3, 4]
+        assert list(pool.map(publish, ["same"] * 8)) == [1] * 8
+        published = list(pool.map(publish, [str(index) for index in range(8)]))
+    assert sorted(published) == list(range(2, 10))
+    assert versions.versions(base_path) == list(range(1, 10))
     for index, version in enumerate(published):
-        assert versions.manifest(base_path, version)["fingerprint"] == str(index % 4)
+        assert versions.manifest(base_path, version)["fingerprint"] == str(index)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

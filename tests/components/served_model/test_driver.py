@@ -83,22 +83,23 @@ def test_the_driver_puts_three_properties_where_nothing_is_served(drive):
     }
 
 
-def test_the_driver_puts_three_properties_of_the_served_model(drive, publish):
+def test_the_driver_puts_three_properties_of_the_served_model(drive, publish, serving_dir):
     publish("one", training_identity="other", baseline_version=0)
     assert drive() == {
         BASELINE_VERSION: 1,
-        "baseline_fingerprint": "one",
+        "baseline_fingerprint": versions.content_fingerprint(serving_dir / "1"),
         TRAINING_IDENTITY: IDENTITY,
     }
 
 
-def test_the_same_run_again_gives_the_same_properties(drive, publish):
+def test_the_same_run_again_gives_the_same_properties(drive, publish, serving_dir):
     publish("one", training_identity="other", baseline_version=0)
     first = drive()
     publish("two", training_identity=first[TRAINING_IDENTITY], baseline_version=first[BASELINE_VERSION])
     assert drive() == first
     changed = drive(training_config="epochs 3")
-    assert (changed[BASELINE_VERSION], changed["baseline_fingerprint"]) == (2, "two")
+    assert changed[BASELINE_VERSION] == 2
+    assert changed["baseline_fingerprint"] == versions.content_fingerprint(serving_dir / "2")
 
 
 @pytest.mark.parametrize("name", ["input_fingerprint", "split_identity", "training_config"])
@@ -109,9 +110,12 @@ def test_another_input_is_another_training(drive, name):
 def test_a_version_put_there_by_hand_is_a_baseline_too(drive, publish, serving_dir):
     folder = serving_dir / str(publish("one"))
     (folder / versions.MANIFEST).unlink()
-    properties = drive()
-    assert properties[BASELINE_VERSION] == 1
-    assert properties["baseline_fingerprint"] == ""
+    before = drive()
+    assert before[BASELINE_VERSION] == 1
+    (folder / versions.SAVED_MODEL).write_bytes(b"overwritten in place")
+    after = drive()
+    assert after[BASELINE_VERSION] == 1
+    assert after["baseline_fingerprint"] != before["baseline_fingerprint"]
 
 
 def test_a_broken_manifest_is_named(drive, publish, serving_dir):

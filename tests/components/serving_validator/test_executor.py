@@ -1,17 +1,26 @@
 """The checks on hand-made answers, and a real SavedModel asked in a process of its own."""
 
 import dataclasses
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
+from tfx.types import standard_artifacts
+from tfx.utils import path_utils
 
+from components.pusher.executor import FINGERPRINT
+from components.ratings_example_gen.artifacts import Catalogue
+from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
-from components.serving_validator.executor import _ask_and_check, build_warmup, check, content_fingerprint
+from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
 from components.serving_validator.report import Report
 from components.serving_validator.session_check import Answer, Request
 from schema import features
-from serving import catalogue
+from serving import catalogue, versions, warmup
 
 RATING, MID = features.RATING.name, features.MID.name
 CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, max_rank_ms=20.0)
@@ -54,7 +63,7 @@ def test_a_sound_model_passes():
             EXPECTED + np.array([0, 0.25, 0]),
             "`predict` differs from the training graph by 2.5e-01",
         ),
-        ("predict", EXPECTED * np.nan, "`predict` differs from the training graph by nan"),
+        ("predict", EXPECTED * np.nan, "`predict` gave a rating that is no number"),
         ("oversized", np.zeros(5), "`oversized` differs from the training graph by 4.0e+00"),
         ("rank", np.array([4.0, 3.5, 2.0]), "`rank` differs from the training graph by 5.0e-01"),
         ("rank", np.array([4.0, 3.0]), "`rank` gave ratings of shape (2,), expected (3,)"),
@@ -143,17 +152,87 @@ def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
     assert "Traceback" in figures["stderr"]
 
 
-def test_the_fingerprint_follows_names_and_contents(tmp_path):
-    (tmp_path / "variables").mkdir()
-    (tmp_path / "a").write_bytes(b"1")
-    before = content_fingerprint(str(tmp_path))
-    assert content_fingerprint(str(tmp_path)) == before
-    (tmp_path / "a").write_bytes(b"2")
-    assert content_fingerprint(str(tmp_path)) != before
-    (tmp_path / "a").write_bytes(b"1")
-    assert content_fingerprint(str(tmp_path)) == before
-    (tmp_path / "a").rename(tmp_path / "variables" / "a")
-    assert content_fingerprint(str(tmp_path)) != before
+def test_a_process_that_never_answers_is_a_failure(model):
+    config = dataclasses.replace(CONFIG, max_seconds=0.05)
+    failures, _ = _ask_and_check(str(model), requests(), EXPECTED, config)
+    assert failures == ["a fresh process did not answer within 0.05 s"]
+
+
+@pytest.fixture
+def validate(trained, tmp_path):
+    """Run the whole executor on a trained model, and return the blessing's artifact."""
+
+    def run(**config):
+        (tmp_path / "examples" / "Split-test").mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(tmp_path / "examples/Split-test/data.gz"), "GZIP") as writer:
+            for example in trained.examples[:40]:
+                writer.write(example)
+        shutil.copytree(trained.folder / "model", tmp_path / "model" / "Format-Serving")
+        users = {
+            row[features.UID.name]: row | {features.ZIP.name: row[features.ZIP.name][0]}
+            for row in trained.rows
+        }
+        movies = {row[features.MID.name]: row | {features.TITLE.name: "T"} for row in trained.rows}
+        catalogue.write(
+            pa.Table.from_pylist(list(movies.values()), catalogue.MOVIES),
+            pa.Table.from_pylist(list(users.values()), catalogue.USERS),
+            tmp_path / "catalogue",
+        )
+        artifacts = {
+            "model": standard_artifacts.Model(),
+            "examples": standard_artifacts.Examples(),
+            "transform_graph": standard_artifacts.TransformGraph(),
+            "catalogue": Catalogue(),
+            "baseline_model": standard_artifacts.Model(),
+            "blessing": standard_artifacts.InfraBlessing(),
+        }
+        for name, artifact in artifacts.items():
+            artifact.uri = str(tmp_path / name)
+        artifacts["transform_graph"].uri = str(trained.folder / "graph")
+        artifacts["examples"].split_names = '["test"]'
+        artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
+        artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
+        blessing = artifacts.pop("blessing")
+        Executor().Do(
+            {name: [artifact] for name, artifact in artifacts.items()},
+            {"blessing": [blessing]},
+            {
+                "validator_config": ServingValidatorConfig(**config).to_json(),
+                "manifest": json.dumps({"dataset": "d"}),
+            },
+        )
+        return blessing
+
+    return run
+
+
+def test_a_sound_model_is_blessed_and_put_together(validate, trained, tmp_path):
+    blessing = validate()
+    assert Report.read(blessing.uri).failures == []
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert Path(blessing.uri, "INFRA_BLESSED").is_file()
+    assert blessing.get_string_custom_property(FINGERPRINT) == versions.content_fingerprint(
+        trained.folder / "model"
+    )
+    version = Path(path_utils.stamped_model_path(blessing.uri))
+    assert json.loads((version / versions.MANIFEST).read_text()) == {
+        "dataset": "d",
+        BASELINE_VERSION: 7,
+        TRAINING_IDENTITY: "identity",
+    }
+    assert len(catalogue.Catalogue.load(version / catalogue.FOLDER).mids) == 29
+    logs = tf.data.TFRecordDataset(str(version / warmup.REQUESTS)).as_numpy_iterator()
+    assert len(list(logs)) == 3 * 20
+
+
+def test_a_model_over_a_bound_is_not_blessed_and_says_why(validate):
+    blessing = validate(max_bytes=1000, max_rank_ms=1e-6)
+    slow, big = Report.read(blessing.uri).failures
+    assert slow.startswith("`rank_ms` is ")
+    assert big.endswith(" bytes, at most 1,000 allowed")
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert Path(blessing.uri, "INFRA_NOT_BLESSED").is_file()
+    assert not Path(blessing.uri, "INFRA_BLESSED").exists()
 
 
 def test_warm_up_requests_grow_and_take_every_signature():
@@ -175,5 +254,7 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
 def test_bounds_out_of_range_are_refused():
     with pytest.raises(ValueError, match="`tolerance` must be positive, got 0"):
         ServingValidatorConfig(tolerance=0)
+    with pytest.raises(ValueError, match="`max_rank_ms` must be positive, got nan"):
+        ServingValidatorConfig(max_rank_ms=float("nan"))
     with pytest.raises(ValueError, match="`warmup_requests` must be at most 300, got 301"):
         ServingValidatorConfig(warmup_requests=301)
