@@ -11,11 +11,13 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
-export UV_PYTHON_INSTALL_DIR ?= $(CURDIR)/.tools/python
-export UV_PYTHON := 3.11
 export UV_LINK_MODE ?= copy
 
-PYTHON311 = $(shell command -v python3.11 || ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11 2>/dev/null | tail -n 1)
+# The first that runs: pyenv's shim on the PATH does not where another version is selected.
+PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11; \
+	do "$$python" -c "" 2>/dev/null && echo "$$python" && break; done)
+export UV_PYTHON := $(PYTHON311)
+export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: run test bench clean
 

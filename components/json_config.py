@@ -15,11 +15,15 @@ class JsonConfig:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Return the configuration that `to_json` wrote.
+        """Return the configuration that `to_json` wrote; what it does not name keeps its default.
 
         Raises:
-          TypeError: a field is unknown.
-          ValueError: a field is out of its range.
+          ValueError: it is no JSON object, it names an unknown field, or a value is out of range.
         """
         values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"`text` must be a JSON object, got {text!r}")
+        unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"`text` names unknown fields: {', '.join(unknown)}")
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -6,10 +6,11 @@ from pathlib import Path
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.ratings_example_gen.config import ExampleGenConfig
-from components.serving_validator.config import MODEL_NAME, ServingValidatorConfig
+from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
 from components.transform.config import TransformConfig
 from schema import features
+from serving.versions import MODEL_NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class PipelineConfig:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
-    beam_args: tuple[str, ...] = ("--direct_running_mode=in_memory", "--direct_num_workers=1")
+    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)  # of the nodes that run on Beam
 
     @property
     def name(self) -> str:

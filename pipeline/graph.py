@@ -18,11 +18,11 @@ from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor as EvaluatorExecutor
 from components.model_report.component import ModelReport
 from components.model_report.config import DatasetFacts
-from components.pusher.executor import Executor as PusherExecutor
+from components.pusher.component import Pusher
 from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
 from components.served_model.component import ServedModel
-from components.served_model.driver import SPLIT_IDENTITY
+from components.served_model.properties import SPLIT_IDENTITY
 from components.serving_validator.component import ServingValidator
 from pipeline.config import PipelineConfig
 from pipeline.source_fingerprint import source_fingerprint
@@ -67,9 +67,11 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         split_identity=config.example_gen.split_identity,
         training_config=" ".join(
             (
+                config.example_gen.to_json(),
                 config.transform.to_json(),
                 config.model.to_json(),
                 config.train.to_json(),
+                source_fingerprint("components.ratings_example_gen.component"),
                 source_fingerprint("components.transform.preprocessing"),
                 source_fingerprint("components.trainer.run_fn"),
             )
@@ -97,13 +99,12 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             "train_config": config.train.to_json(),
         },
     )
-    pusher = tfx_components.Pusher(
+    pusher = Pusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
         push_destination=PushDestination(
             filesystem=PushDestination.Filesystem(base_directory=str(config.serving))
         ),
-        custom_executor_spec=executor_spec.ExecutorClassSpec(PusherExecutor),
     )
     model_report = ModelReport(
         rejected_rows=example_gen.outputs["rejected_rows"],
@@ -128,7 +129,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         served_model: ["components.served_model.component"],
         evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
         serving_validator: ["components.serving_validator.component"],
-        pusher: ["components.pusher.executor"],
+        pusher: ["components.pusher.component"],
         model_report: ["components.model_report.component"],
     }
     for node, modules in sources.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.config import PipelineConfig
 
+SUMMARY_FILE = "summary.json"  # in the run folder
 ALREADY_RUNNING = 3  # exit status of the worker
 
 

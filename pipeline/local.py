@@ -18,10 +18,9 @@ from rich.table import Table
 
 from pipeline import events
 from pipeline.config import PipelineConfig
-from pipeline.job import Job
+from pipeline.job import SUMMARY_FILE, Job
 
 LOG_FILE = "run.log"
-SUMMARY_FILE = "summary.json"
 _WORST_SLICES = 3
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONUNBUFFERED": "1"}
 

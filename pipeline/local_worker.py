@@ -19,6 +19,7 @@ from typing import Any
 import filelock
 import tensorflow as tf
 from absl import logging as absl_logging
+from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto.metadata_store_pb2 import Event, Execution  # type: ignore[attr-defined]
 from tfx.orchestration import metadata
 from tfx.orchestration.beam import beam_dag_runner
@@ -29,7 +30,7 @@ from components.errors import RunStoppedError
 from pipeline import events, node_reports
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
-from pipeline.job import ALREADY_RUNNING, Job
+from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE, Job
 
 _PACKAGES = (
     "tfx",
@@ -59,6 +60,8 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             seconds = time.monotonic() - start
             _run.events.write(events.Event(events.FAILED, self._node_id, cause(error), seconds))
             _run.summary |= {"failed_node": self._node_id, "error": cause(error)}
+            if isinstance(error, RunStoppedError) and error.rejected_rows:
+                _run.summary |= node_reports.ingestion(error.rejected_rows).summary
             raise
         seconds = time.monotonic() - start
         _run.summary |= found.summary
@@ -158,7 +161,6 @@ def run(job: Job) -> int:
     }
     progress.LOGGER.addHandler(_ProgressHandler())
     job.config.root.mkdir(parents=True, exist_ok=True)
-    job.config.serving.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     status = 1
     try:
@@ -198,9 +200,9 @@ def _write_summary(job: Job) -> None:
     if "metrics" in summary and "validation" in summary:
         valid = {**summary["validation"], "count": summary["rows_by_split"]["valid"]}
         summary["metrics"]["valid"] = {"overall": valid}
-    partial = job.run_folder / "summary.json.partial"
+    partial = job.run_folder / f"{SUMMARY_FILE}.partial"
     partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.rename(job.run_folder / "summary.json")
+    partial.rename(job.run_folder / SUMMARY_FILE)
     link = job.config.root / "latest"
     fresh = link.with_name(".latest")
     fresh.unlink(missing_ok=True)
@@ -218,6 +220,8 @@ def main() -> None:
     """Run the job that comes on standard input."""
     job: Job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # The default would download the Prism runner and try that first.
+    StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.INFO)
     tf.get_logger().setLevel("INFO")

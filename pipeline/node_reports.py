@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
-from tfx.types import artifact_utils
 
 from components.evaluator.results import read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE
@@ -34,7 +33,11 @@ def report(node: str, artifacts: Artifacts) -> NodeReport:
 
 
 def _example_gen(artifacts: Artifacts) -> NodeReport:
-    folder = artifacts["rejected_rows"].uri
+    return ingestion(artifacts["rejected_rows"].uri)
+
+
+def ingestion(folder: str) -> NodeReport:
+    """Return the report of RatingsExampleGen from the folder of its rejected rows."""
     files = counts.read(folder)
     ratings = files[RATINGS_FILE]
     splits = ", ".join(f"{name} {n:,}" for name, n in ratings.splits.items())
@@ -135,8 +138,3 @@ _REPORTERS: dict[str, Callable[[Artifacts], NodeReport]] = {
     "Pusher": _pusher,
     "ModelReport": _model_report,
 }
-
-
-def single_artifacts(outputs: Mapping[str, list[types.Artifact]]) -> dict[str, types.Artifact]:
-    """Return the one artifact of each output."""
-    return {name: artifact_utils.get_single_instance(artifacts) for name, artifacts in outputs.items()}

@@ -23,8 +23,8 @@ _LIBRARIES = (
 def source_fingerprint(*modules: str) -> str:
     """Return a SHA-256, as hex, of modules and all of the project that they import.
 
-    Versions of the main libraries count too, and the files that lie beside the modules and are no modules:
-    the reviewed schema, the templates.
+    Versions of the main libraries count too, and the files that lie beside the modules themselves (not
+    beside what they import) and are no modules: the reviewed schema, the templates.
 
     Args:
       *modules: dotted names of modules of this project.
@@ -44,7 +44,7 @@ def source_fingerprint(*modules: str) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    for path in sorted(_beside(files.values())):
+    for path in sorted(_beside(files[module] for module in modules)):
         name = path.relative_to(_ROOT).as_posix()
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     for library in _LIBRARIES:

@@ -74,6 +74,7 @@ MOVIE_ACTIVITY = Feature(name="movie_activity", dtype=Dtype.BYTES)
 ACTIVITY_LEVELS = ("cold", "light", "heavy")
 
 LABEL = RATING
+MIN_RATING, MAX_RATING = 1.0, 5.0  # stars
 
 # Columns of users.dat and movies.dat beyond the id, in file order where the file has them.
 USER_FEATURES = (GENDER, AGE, OCCUPATION, ZIP)

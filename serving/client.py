@@ -19,7 +19,7 @@ import numpy as np
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from schema import features
-from serving import errors, wire
+from serving import errors, versions, wire
 from serving.catalogue import Catalogue
 
 PREDICT_SIGNATURE = "predict"
@@ -143,7 +143,7 @@ class Client:
         self,
         target: str = f"{wire.HOST}:8500",
         catalogue: Catalogue | None = None,
-        model_name: str = "deepfm",
+        model_name: str = versions.MODEL_NAME,
         timeout: float = 10.0,
         transport: Transport | None = None,
     ) -> None:

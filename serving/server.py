@@ -31,7 +31,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import errors, wire
+from serving import errors, versions, wire
 from serving.manager import ModelManager
 from serving.predict import predict
 
@@ -45,7 +45,7 @@ class ServerConfig:
     """What the server needs to know; the fields are named as TensorFlow Serving's flags."""
 
     model_base_path: Path  # holds the numbered versions; may still be missing or empty
-    model_name: str = "deepfm"
+    model_name: str = versions.MODEL_NAME
     port: int = 8500  # 0 to 65535; 0 picks a free one
     grpc_max_threads: int = 4 * (os.cpu_count() or 1)  # requests answered at a time, at least 1
     file_system_poll_wait_seconds: float = 1.0  # between two looks at the folder; 0 looks once only

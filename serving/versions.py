@@ -19,12 +19,16 @@ from typing import Any
 
 from serving import errors
 
+MODEL_NAME = "deepfm"
+"""The name that the versions are served under, unless a caller has another."""
+
 SAVED_MODEL = "saved_model.pb"
 ASSETS_EXTRA = "assets.extra"
 MANIFEST = Path(ASSETS_EXTRA, "manifest.json")
 """The manifest, relative to the version's folder."""
 
 _FINGERPRINT = "fingerprint"
+_PUBLICATION = "publication"
 # TensorFlow Serving passes over every name that is no number.
 _INCOMING = ".incoming-"
 _LOCK = ".publish.lock"
@@ -67,7 +71,13 @@ def content_fingerprint(folder: str | Path) -> str:
     return digest.hexdigest()
 
 
-def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -> int:
+def publication(base_path: str | Path, fingerprint: str) -> str | None:
+    """Return which publication the latest version came by, if it has that fingerprint; else None."""
+    found = _latest_of(Path(base_path), fingerprint)
+    return None if found is None else _read_manifest(Path(base_path, str(found))).get(_PUBLICATION)
+
+
+def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, publication: str = "") -> int:
     """Copy a model into the serving folder as its next version.
 
     The copy is made beside the versions, forced to disk, and renamed into place, so that no server ever
@@ -80,6 +90,7 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -
         base_path: The serving folder, on a local file system; made if missing.
         fingerprint: Identity of what is published; written into the version's manifest, beside what
             the model's own manifest says.
+        publication: Identity of this publication, if it has one; written there too.
 
     Returns:
         The version: one more than the highest that ever was.
@@ -98,12 +109,13 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str) -
         # Under the lock, whatever is still incoming was left by a publisher that died.
         for leftover in base.glob(f"{_INCOMING}*"):
             shutil.rmtree(leftover)
-        last = latest(base)
-        if last is not None and _fingerprint(base / str(last)) == fingerprint:
-            return last
+        published = _latest_of(base, fingerprint)
+        if published is not None:
+            return published
         incoming = base / f"{_INCOMING}{uuid.uuid4().hex}"
         try:
-            _copy(source, incoming, fingerprint)
+            entries = {_FINGERPRINT: fingerprint} | ({_PUBLICATION: publication} if publication else {})
+            _copy(source, incoming, entries)
             version = _rename_to_next(incoming, base)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
@@ -133,18 +145,20 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _fingerprint(folder: Path) -> str | None:
-    """Return the fingerprint that a version was published with; one with a broken manifest has none."""
+def _latest_of(base: Path, fingerprint: str) -> int | None:
+    """Return the latest version if it has the fingerprint; one with a broken manifest has none."""
+    last = latest(base)
     with contextlib.suppress(ValueError):
-        return _read_manifest(folder).get(_FINGERPRINT)
+        if last is not None and _read_manifest(base / str(last)).get(_FINGERPRINT) == fingerprint:
+            return last
     return None
 
 
-def _copy(source: Path, target: Path, fingerprint: str) -> None:
-    """Copy a model and put the fingerprint into its manifest, all of it on the disk at the end."""
+def _copy(source: Path, target: Path, entries: dict[str, str]) -> None:
+    """Copy a model and put entries into its manifest, all of it on the disk at the end."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     (target / MANIFEST).parent.mkdir(exist_ok=True)
-    content = _read_manifest(target) | {_FINGERPRINT: fingerprint}
+    content = _read_manifest(target) | entries
     (target / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for folder, _, files in os.walk(target):
         # The source may be read-only, and a folder copies its mode.

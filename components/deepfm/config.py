@@ -1,9 +1,9 @@
 """What a model is made of, as data."""
 
 import dataclasses
-import json
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from components.json_config import JsonConfig
 from schema import features
 
 ARCHITECTURES: Final = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf")
@@ -13,7 +13,7 @@ DEEP_OUTPUT_ACTIVATIONS: Final = (None, "relu")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DeepFMConfig:
+class DeepFMConfig(JsonConfig):
     """Choose the architecture, its fields and its sizes.
 
     `first_order`, `second_order` and `deep` are the parts of DeepFM (Guo et al. 2017), each as a model of
@@ -61,31 +61,6 @@ class DeepFMConfig:
             raise ValueError(f"`embedding_l2` must not be negative, got {self.embedding_l2}")
         if not 0 <= self.oov_dropout_rate < 1:
             raise ValueError(f"`oov_dropout_rate` must be in [0, 1), got {self.oov_dropout_rate}")
-
-    def to_json(self) -> str:
-        """Write the configuration as a JSON object."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
-
-        Args:
-            text: A JSON object; what it does not name keeps its default.
-
-        Raises:
-            ValueError: It is no JSON object, it names an unknown field, or a value is out of range.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"`text` must be a JSON object, got {text!r}")
-        unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"`text` names unknown fields: {', '.join(unknown)}")
-        arguments: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-        return cls(**arguments)
 
 
 def _require_one_of(argument: str, value: str | None, choices: tuple[Any, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import keras
 
@@ -17,9 +17,7 @@ from components.deepfm.numeric_embedding import NumericEmbedding
 from components.deepfm.oov_dropout import OovDropout
 from components.deepfm.rating_range import RatingRange
 from components.deepfm.second_order import SecondOrder
-
-LOWEST_RATING: Final = 1.0
-HIGHEST_RATING: Final = 5.0
+from schema import features
 
 _Field = TypeVar("_Field", CategoricalField, NumericField)
 
@@ -75,7 +73,7 @@ def build_model(
             parts = [builder.gmf(builder.embeddings("gmf_")), builder.deep(builder.embeddings("mlp_"))]
     rating = Combination(rating_mean, name="combination")(parts)
     if config.clip_rating:
-        rating = RatingRange(LOWEST_RATING, HIGHEST_RATING, name="rating_range")(rating)
+        rating = RatingRange(features.MIN_RATING, features.MAX_RATING, name="rating_range")(rating)
     return keras.Model(builder.inputs, rating, name=config.architecture)
 
 

@@ -9,8 +9,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import progress
-from components.served_model.driver import BASELINE_VERSION
-from components.served_model.executor import COMPARABLE
+from components.served_model.properties import BASELINE_VERSION, COMPARABLE
 
 BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
 
@@ -28,7 +27,8 @@ class Executor(tfx_evaluator.Executor):
         served = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
         version = served.get_int_custom_property(BASELINE_VERSION)
         if not version:
-            baseline = "no model is served yet: judged by the absolute bound alone"
+            # "Was": this may run again after the model that it judges has been pushed.
+            baseline = "no model was served before this one: judged by the absolute bound alone"
         elif not served.get_int_custom_property(COMPARABLE):
             baseline = (
                 f"version {version} was trained on another split and may have seen the test rows: "

@@ -9,9 +9,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components import progress
+from components.pusher.driver import FINGERPRINT, PUBLICATION
 from serving import versions
-
-FINGERPRINT = "fingerprint"  # string property of the InfraBlessing: identity of the validated model
 
 
 class Executor(tfx_pusher.Executor):
@@ -40,6 +39,7 @@ class Executor(tfx_pusher.Executor):
             self.GetModelPath(input_dict),
             base_directory,
             fingerprint=infra_blessing.get_string_custom_property(FINGERPRINT),
+            publication=exec_properties[PUBLICATION],
         )
         self._MarkPushed(
             pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)

@@ -2,6 +2,8 @@
 
 from tfx.types.artifact import Artifact
 
+INPUT_FINGERPRINT = "input_fingerprint"  # execution property, and string property of the examples
+
 
 class RejectedRows(Artifact):
     """Parquet files of the rejected lines (file, line, field, reason, text) and _counts.json.

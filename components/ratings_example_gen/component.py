@@ -5,7 +5,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.ratings_example_gen.driver import Driver
 from components.ratings_example_gen.executor import Executor
@@ -17,7 +17,7 @@ class RatingsExampleGenSpec(types.ComponentSpec):
     PARAMETERS = {
         "input_base": ExecutionParameter(type=str),
         "example_gen_config": ExecutionParameter(type=str),
-        "input_fingerprint": ExecutionParameter(type=str, optional=True),  # set by the driver
+        INPUT_FINGERPRINT: ExecutionParameter(type=str, optional=True),  # set by the driver
     }
     INPUTS = {}
     OUTPUTS = {

@@ -11,6 +11,7 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 
 from components.errors import RunStoppedError
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.ratings_example_gen.parse import MOVIES_FILE, RATINGS_FILE, USERS_FILE
 
 INPUT_FILES = (RATINGS_FILE, MOVIES_FILE, USERS_FILE)
@@ -28,7 +29,7 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         """Return the execution properties with `input_fingerprint`."""
         output = DriverOutput()
         digest = fingerprint(execution_info.exec_properties["input_base"])
-        output.exec_properties["input_fingerprint"].string_value = digest
+        output.exec_properties[INPUT_FINGERPRINT].string_value = digest
         return output
 
 

@@ -4,8 +4,9 @@
     users.dat, movies.dat -> parse -> side inputs of parse and join, and the catalogue
     rejected lines of every step -> Parquet
 
-Elements are Arrow tables of a block or a shard, so that a worker's memory is bounded by
+Elements are Arrow tables of a block or a shard, so that what a step holds is bounded by
 `ExampleGenConfig.shard_bytes`; only users.dat and movies.dat are held whole, as in any broadcast join.
+What lies between two steps is the runner's: Beam's in-memory runner keeps it in memory, others on disk.
 Within a shard the records are in the order of their hash, which is as good as shuffled.
 """
 
@@ -33,16 +34,14 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from components import progress
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, parse, split
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
 from schema import features
 from serving import catalogue
 
-INPUT_FINGERPRINT = "input_fingerprint"  # execution property, and string property of the examples
-
 _REJECTED = "rejected"
 _SPLIT = "split"
-_HASH = "hash"
 _COUNT = "count"
 _ENCODE_ROWS = 65_536
 _BOUNDARY_BYTES = 65_536
@@ -114,7 +113,8 @@ def _check_rejected(
         raise RunStoppedError(
             f"{os.path.join(input_base, name)}: {file.rejected_total:,} of {file.read:,} lines rejected "
             f"({share:.2%}, at most {config.max_rejected_fraction:.2%} allowed): {reasons}.{hint} "
-            f"The rejected lines are in {kept}"
+            f"The rejected lines are in {kept}",
+            rejected_rows=kept,
         )
 
 
@@ -351,7 +351,7 @@ def _boundaries(rows_by_hour: dict[int, int], config: ExampleGenConfig) -> tuple
 def _assign_split(
     shard: tuple[int, pa.Table], config: ExampleGenConfig, boundaries: tuple[int, int] | None
 ) -> tuple[int, pa.Table]:
-    """Add the columns `split` and `hash`, and put the rows into the order of their hash."""
+    """Add the column `split`, and put the rows into the order of their hash."""
     number, rows = shard
     uid, mid = (rows[f.name].to_numpy() for f in (features.UID, features.MID))
     hashes = split.row_hash(uid, mid, config.split_seed)
@@ -461,7 +461,7 @@ def _write_records(rows: pa.Table, path: str) -> None:
 
 
 def _write_rejected(rejected: pa.Table, uri: str) -> tuple[str, RowCounts]:
-    """Write rejected rows (one file, one reason a table part) and count them."""
+    """Write rejected rows of one file as Parquet, and count them by reason."""
     file = rejected["file"][0].as_py()
     name = (
         f"{file}-{rejected['line'][0].as_py():012d}-{len(rejected)}-{rejected['reason'][0].as_py()}.parquet"

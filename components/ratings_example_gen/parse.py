@@ -23,8 +23,6 @@ USERS_FILE = "users.dat"
 LINE = "line"
 TEXT = "text"
 
-MIN_RATING = 1.0
-MAX_RATING = 5.0
 MAX_TIMESTAMP = 4102444799  # 2099-12-31; a larger one is in milliseconds, not seconds
 
 REJECTED_SCHEMA = pa.schema(
@@ -107,7 +105,7 @@ def _line_faults(field_count: int, encoding: Predicate) -> tuple[_Fault, ...]:
 
 
 _NOT_ASCII = _matches(r"[\x80-\xff]")
-_GENRE_LIST = r"[^:|\r\n]+(?:\|[^:|\r\n]+)*"
+_GENRE_LIST = r"[^:|\r\n\x00]+(?:\|[^:|\r\n\x00]+)*"
 
 RATINGS = FileFormat(
     RATINGS_FILE,
@@ -131,7 +129,7 @@ MOVIES = FileFormat(
     MOVIES_FILE,
     columns=(
         (features.MID.name, _ID, pa.int64()),
-        (features.TITLE.name, r"[^\r\n]*[^\r\n ][^\r\n]*?", pa.large_binary()),
+        (features.TITLE.name, r"[^\r\n\x00]*[^\r\n\x00 ][^\r\n\x00]*?", pa.large_binary()),
         (features.GENRES.name, _GENRE_LIST, pa.large_binary()),
     ),
     faults=(
@@ -149,7 +147,7 @@ USERS = FileFormat(
         (features.GENDER.name, r"[A-Za-z]+", pa.large_binary()),
         (features.AGE.name, r"[0-9]{1,9}", pa.int64()),
         (features.OCCUPATION.name, r"[0-9]{1,9}", pa.int64()),
-        (features.ZIP.name, r"[^:\r\n]*", pa.large_binary()),
+        (features.ZIP.name, r"[^:\r\n\x00]*", pa.large_binary()),
     ),
     faults=(
         *_line_faults(5, _NOT_ASCII),
@@ -239,7 +237,9 @@ def _first_faults(rest: pa.Table, file: FileFormat) -> Iterator[pa.Table]:
 def _check_ranges(accepted: pa.Table) -> tuple[pa.Table, list[pa.Table]]:
     """Move ratings and timestamps outside their range from the accepted rows to the rejected."""
     rating, timestamp = accepted[features.RATING.name], accepted[features.TIMESTAMP.name]
-    rating_ok = pc.and_(pc.greater_equal(rating, MIN_RATING), pc.less_equal(rating, MAX_RATING))
+    rating_ok = pc.and_(
+        pc.greater_equal(rating, features.MIN_RATING), pc.less_equal(rating, features.MAX_RATING)
+    )
     timestamp_ok = pc.and_(pc.greater(timestamp, 0), pc.less_equal(timestamp, MAX_TIMESTAMP))
     ok = pc.and_(rating_ok, timestamp_ok)
     return accepted.filter(ok), [

@@ -10,15 +10,9 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 from tfx.types import artifact_utils
 
-from components.ratings_example_gen.executor import INPUT_FINGERPRINT
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
+from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
 from serving import versions
-
-NO_VERSION = 0
-
-# Execution properties, properties of the artifact, and keys of a version's manifest alike.
-BASELINE_VERSION = "baseline_version"
-TRAINING_IDENTITY = "training_identity"
-SPLIT_IDENTITY = "split_identity"
 
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):

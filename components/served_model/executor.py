@@ -9,10 +9,14 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
-from components.served_model.driver import BASELINE_VERSION, NO_VERSION, SPLIT_IDENTITY, TRAINING_IDENTITY
+from components.served_model.properties import (
+    BASELINE_VERSION,
+    COMPARABLE,
+    NO_VERSION,
+    SPLIT_IDENTITY,
+    TRAINING_IDENTITY,
+)
 from serving import versions
-
-COMPARABLE = "comparable"  # int property of the artifact: 1 if it is a fair baseline
 
 
 class Executor(base_executor.BaseExecutor):

@@ -4,14 +4,11 @@ import dataclasses
 
 from components.json_config import JsonConfig
 
-MODEL_NAME = "deepfm"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServingValidatorConfig(JsonConfig):
-    """Bounds on parity, latency and size, and what the version says of itself."""
+    """Bounds on parity, latency and size, and how much is asked."""
 
-    model_name: str = MODEL_NAME  # that the model is served under
     tolerance: float = 1e-5  # largest absolute difference from the training graph, in ratings
     rows: int = 1000  # raw rows of the test split to compare on, at least 1
     oversized_rows: int = 20_000  # of the largest batch that must be answered
@@ -24,7 +21,7 @@ class ServingValidatorConfig(JsonConfig):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "model_name" and not value > 0:
+            if not value > 0:
                 raise ValueError(f"`{field.name}` must be positive, got {value}")
         if self.warmup_requests > 300:
             raise ValueError(f"`warmup_requests` must be at most 300, got {self.warmup_requests}")

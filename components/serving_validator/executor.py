@@ -21,9 +21,9 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
-from components.pusher.executor import FINGERPRINT
+from components.pusher.driver import FINGERPRINT
 from components.ratings_example_gen.split import SPLITS, TEST
-from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
+from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.report import Report
 from components.serving_validator.session_check import Answer, Request
@@ -70,7 +70,7 @@ class Executor(base_executor.BaseExecutor):
         requests = build_requests(records, uids, mids, tables, config)
         warmup.write_warmup_requests(
             os.path.join(version, warmup.REQUESTS),
-            config.model_name,
+            versions.MODEL_NAME,
             build_warmup(records, uids, mids, tables, config.warmup_requests),
         )
         progress.report(0.5, "asking the model in a fresh process")

@@ -21,12 +21,14 @@ class TrainConfig(JsonConfig):
     patience: int = 3  # epochs without a better validation RMSE before training stops, at least 1
     learning_rate: float = 0.004  # of Adam, above 0
     averaging_epochs: float = 2.4  # time constant of the exponential moving average of the weights; 0 is none
-    seed: int = 0  # of initial weights, order of rows and dropout
+    seed: int = 0  # of initial weights, order of rows and dropout; 0 to 2**32 - 1
     block_rows: int = 4_000_000  # rows shuffled together, and held in memory; at least 1
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "patience", "learning_rate", "block_rows"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")
         if not self.averaging_epochs >= 0:
             raise ValueError(f"`averaging_epochs` must not be negative, got {self.averaging_epochs}")

@@ -66,7 +66,8 @@ def run_fn(fn_args: FnArgs) -> None:
         loss="mse",
         metrics=[
             keras.metrics.RootMeanSquaredError(name="rmse"),
-            keras.metrics.MeanAbsoluteError(name="mae"),
+            # keras.metrics.MeanAbsoluteError averages over the last axis first, which here is the batch.
+            keras.metrics.MeanMetricWrapper(absolute_errors, name="mae"),
         ],
     )
     fileio.makedirs(fn_args.model_run_dir)
@@ -97,6 +98,11 @@ def run_fn(fn_args: FnArgs) -> None:
     keras_path = os.path.join(fn_args.serving_model_dir, KERAS_MODEL_PATH)
     fileio.makedirs(os.path.dirname(keras_path))
     model.save(keras_path)
+
+
+def absolute_errors(ratings: keras.KerasTensor, predictions: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the absolute error of each row, float32[batch], from two float32[batch]."""
+    return keras.ops.abs(ratings - predictions)
 
 
 def _optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:

@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from components.ratings_example_gen.parse import MOVIES_FILE, RATINGS_FILE, USERS_FILE
 from pipeline.dataset.errors import DatasetError
 
-RATINGS_FILE = "ratings.dat"
-MOVIES_FILE = "movies.dat"
-USERS_FILE = "users.dat"
 DATA_FILES = (RATINGS_FILE, MOVIES_FILE, USERS_FILE)
 
 ENCODING = "latin-1"
-SEPARATOR = "::"
 
 MARKER_FILE = "dataset.json"
 

@@ -224,14 +224,14 @@ def test_the_fingerprint_is_part_of_the_cache_key(graph, nodes):
     ("edited", "reruns"),
     [
         ("schema/schema.pbtxt", {"ImportSchemaGen"}),
-        ("components/ratings_example_gen/parse.py", {"RatingsExampleGen"}),
+        ("components/ratings_example_gen/parse.py", {"RatingsExampleGen", "ModelReport"}),
         ("components/data_gate/executor.py", {"DataGate"}),
         ("components/transform/preprocessing.py", {"Transform"}),
-        ("components/deepfm/second_order.py", {"Trainer"}),
-        ("components/evaluator/executor.py", {"Evaluator"}),
-        ("components/evaluator/rating_errors.py", {"Evaluator"}),
+        ("components/deepfm/second_order.py", {"Trainer", "ServingValidator"}),
+        ("components/evaluator/executor.py", {"Evaluator", "ModelReport"}),
+        ("components/evaluator/rating_errors.py", {"Evaluator", "ModelReport"}),
         ("components/serving_validator/session_check.py", {"ServingValidator"}),
-        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher"}),
+        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher", "ModelReport"}),
         ("components/model_report/report.html.jinja", {"ModelReport"}),
     ],
 )
@@ -240,7 +240,7 @@ def test_an_edit_runs_the_nodes_that_it_concerns_again(config, project, edited, 
     with (project / edited).open("a") as file:
         file.write("\n")
     after = _fingerprints(config)
-    assert reruns <= {node for node in NODES if after[node] != before[node]}
+    assert {node for node in NODES if after[node] != before[node]} == reruns
 
 
 @pytest.mark.parametrize("edited", ["pipeline/graph.py", "pipeline/cli.py", "serving/client.py"])
@@ -266,4 +266,4 @@ def test_where_it_runs_is_in_the_configuration(graph, folder):
     assert graph.pipeline_info.pipeline_root == str(folder / "runs" / "artifacts")
     assert graph.metadata_connection_config.sqlite.filename_uri == str(folder / "runs" / "metadata.sqlite")
     assert graph.enable_cache is True
-    assert graph.beam_pipeline_args == ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    assert graph.beam_pipeline_args == ["--runner=FnApiRunner"]

@@ -116,7 +116,10 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
     assert project.dataset.noise_floor_rmse - 0.05 < overall["rmse"] < 0.95
     assert summary["metrics"]["valid"]["overall"]["count"] == summary["rows_by_split"]["valid"]
     assert (summary["blessed"], summary["blessing_reasons"], summary["pushed_version"]) == (True, [], 1)
-    assert summary["evaluation"]["baseline"] == "no model is served yet: judged by the absolute bound alone"
+    assert (
+        summary["evaluation"]["baseline"]
+        == "no model was served before this one: judged by the absolute bound alone"
+    )
     assert summary["serving_validation"]["largest_difference"] < 1e-5
     assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
     assert versions.versions(summary["serving_dir"]) == [1]

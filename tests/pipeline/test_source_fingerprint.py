@@ -49,6 +49,7 @@ def test_it_is_the_hash_of_names_and_contents(tmp_path, use_root, monkeypatch):
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("")
     (tmp_path / "components" / "gate.py").write_text(module)
+    (tmp_path / "components" / "gate.txt").write_text("words\n")
     (tmp_path / "schema").mkdir()
     (tmp_path / "schema" / "__init__.py").write_text("")
     (tmp_path / "schema" / "names.py").write_text('UID = "uid"\n')
@@ -62,7 +63,7 @@ def test_it_is_the_hash_of_names_and_contents(tmp_path, use_root, monkeypatch):
         f"components.gate {_sha256(module)}\n"
         f"schema {_sha256('')}\n"
         f"schema.names {_sha256(uid)}\n"
-        f"schema/schema.pbtxt {_sha256('feature {}' + chr(10))}\n"
+        f"components/gate.txt {_sha256('words' + chr(10))}\n"
         "tfx 1.21.0\n"
     )
 
@@ -80,7 +81,6 @@ def test_a_copy_of_the_sources_has_the_fingerprint_of_the_original(project, use_
         ("components.trainer.run_fn", "components/trainer/batches.py"),
         ("components.trainer.run_fn", "components/deepfm/second_order.py"),
         ("components.trainer.run_fn", "schema/features.py"),
-        ("components.trainer.run_fn", "schema/schema.pbtxt"),
         ("components.data_gate.component", "components/data_gate/executor.py"),
         ("components.data_gate.component", "components/errors.py"),
         ("components.pusher.executor", "serving/versions.py"),
@@ -107,6 +107,7 @@ def test_an_edit_of_what_a_module_uses_changes_it(project, module, edited):
         ("components.trainer.run_fn", "components/model_report/report.html.jinja"),
         ("components.data_gate.component", "components/deepfm/model.py"),
         ("components.data_gate.component", "schema/schema.pbtxt"),
+        ("components.trainer.run_fn", "schema/schema.pbtxt"),
         ("components.transform.preprocessing", "components/trainer/run_fn.py"),
         ("components.pusher.executor", "serving/client.py"),
     ],

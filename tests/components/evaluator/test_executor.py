@@ -13,8 +13,7 @@ from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor
 from components.evaluator.results import read_evaluation
-from components.served_model.driver import BASELINE_VERSION
-from components.served_model.executor import COMPARABLE
+from components.served_model.properties import BASELINE_VERSION, COMPARABLE
 from schema import features
 
 ROWS = [  # gender, genres, rating
@@ -139,7 +138,7 @@ def test_without_a_served_model_the_absolute_bound_alone_judges(evaluate):
     found = evaluate((0.5, 0.5), max_rmse=0.6)
     assert found.blessed
     assert found.reasons == ()
-    assert found.baseline == "no model is served yet: judged by the absolute bound alone"
+    assert found.baseline == "no model was served before this one: judged by the absolute bound alone"
 
 
 def test_a_model_over_the_absolute_bound_is_not_blessed(evaluate):

@@ -47,7 +47,7 @@ def not_compared(findings):
         findings.evaluation,
         overall=alone(findings.evaluation.overall),
         slices=tuple(map(alone, findings.evaluation.slices)),
-        baseline="no model is served yet: judged by the absolute bound alone",
+        baseline="no model was served before this one: judged by the absolute bound alone",
     )
     return dataclasses.replace(findings, evaluation=evaluation)
 

@@ -1,11 +1,15 @@
+import shutil
 from pathlib import Path
 
 import pytest
+from tfx.orchestration import metadata
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils, proto_utils
 
-from components.pusher.executor import FINGERPRINT, Executor, pushed_version
+from components.pusher.driver import FINGERPRINT, PUBLICATION, Driver
+from components.pusher.executor import Executor, pushed_version
 from serving import versions
 
 
@@ -15,8 +19,9 @@ def serving_dir(tmp_path):
 
 
 @pytest.fixture
-def push(tmp_path, serving_dir):
-    """Push a model of two files, by default with both blessings; return the PushedModel."""
+def push(tmp_path, serving_dir, publications):
+    """Drive and push a model of two files, by default with both blessings; return the PushedModel."""
+    handle = metadata.Metadata(metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db")))
 
     def run(model_blessed=1, infra_blessed=1, fingerprint="one"):
         model_blessing = standard_artifacts.ModelBlessing()
@@ -35,28 +40,55 @@ def push(tmp_path, serving_dir):
         destination = pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(serving_dir))
         )
-        Executor().Do(
-            {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]},
-            {"pushed_model": [pushed]},
-            {"push_destination": proto_utils.proto_to_json(destination)},
-        )
+        inputs = {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]}
+        properties = {"push_destination": proto_utils.proto_to_json(destination)}
+        info = ExecutionInfo(input_dict=inputs, exec_properties=properties)
+        driven = Driver(handle).run(info).exec_properties[PUBLICATION].string_value
+        publications.append(driven)
+        Executor().Do(inputs, {"pushed_model": [pushed]}, {**properties, PUBLICATION: driven})
         return pushed
 
     return run
 
 
-def test_a_model_with_both_blessings_becomes_version_1(push, serving_dir):
+@pytest.fixture
+def publications():
+    """What the driver put into the cache key at each push."""
+    return []
+
+
+def test_a_model_with_both_blessings_becomes_version_1(push, serving_dir, publications):
     pushed = push()
     assert pushed_version(pushed) == 1
     assert pushed.get_string_custom_property("pushed_destination") == f"{serving_dir}/1"
     assert versions.versions(serving_dir) == [1]
-    assert versions.manifest(serving_dir, 1) == {"dataset": "tiny", "fingerprint": "one"}
+    (publication,) = publications
+    assert versions.manifest(serving_dir, 1) == {
+        "dataset": "tiny",
+        "fingerprint": "one",
+        "publication": publication,
+    }
     assert (serving_dir / "1" / versions.SAVED_MODEL).read_bytes() == b"graph one"
 
 
-def test_the_same_model_again_is_still_version_1(push, serving_dir):
+def test_the_same_model_again_is_still_version_1(push, serving_dir, publications):
     assert [pushed_version(push()) for _ in range(2)] == [1, 1]
     assert versions.versions(serving_dir) == [1]
+    assert publications[0] == publications[1] != ""
+
+
+def test_a_model_that_was_removed_since_is_pushed_anew(push, serving_dir, publications):
+    push()
+    shutil.rmtree(serving_dir)
+    assert pushed_version(push()) == 1
+    shutil.rmtree(serving_dir / "1")
+    assert pushed_version(push()) == 2
+    assert len(set(publications)) == 3
+
+
+def test_a_model_that_was_superseded_since_is_pushed_anew(push, serving_dir, publications):
+    assert [pushed_version(push(fingerprint=name)) for name in ("one", "two", "one")] == [1, 2, 3]
+    assert len(set(publications)) == 3
 
 
 def test_another_model_is_the_next_version(push, serving_dir):
@@ -67,11 +99,12 @@ def test_another_model_is_the_next_version(push, serving_dir):
 
 @pytest.mark.parametrize("absent", [0, None])
 @pytest.mark.parametrize("blessing", ["model_blessed", "infra_blessed"])
-def test_without_either_blessing_nothing_is_pushed(push, serving_dir, blessing, absent):
+def test_without_either_blessing_nothing_is_pushed(push, serving_dir, publications, blessing, absent):
     pushed = push(**{blessing: absent})
     assert pushed_version(pushed) is None
     assert pushed.get_int_custom_property("pushed") == 0
     assert not serving_dir.exists()
+    assert publications == [""]
 
 
 def test_an_unblessed_model_leaves_the_served_version_alone(push, serving_dir):

@@ -6,8 +6,9 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts
 
-from components.ratings_example_gen.executor import INPUT_FINGERPRINT
-from components.served_model.driver import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY, Driver, baseline
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
+from components.served_model.driver import Driver, baseline
+from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
 from serving import versions
 
 IDENTITY = hashlib.sha256(b"rows random 1 epochs 2").hexdigest()

@@ -5,8 +5,8 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
-from components.served_model.executor import COMPARABLE, Executor
+from components.served_model.executor import Executor
+from components.served_model.properties import BASELINE_VERSION, COMPARABLE, TRAINING_IDENTITY
 from serving import versions
 
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.pusher.executor import FINGERPRINT
+from components.pusher.driver import FINGERPRINT
 from components.ratings_example_gen.artifacts import Catalogue
-from components.served_model.driver import BASELINE_VERSION, TRAINING_IDENTITY
+from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
 from components.serving_validator.report import Report

@@ -1,0 +1,8 @@
+"""What ServedModel says of the baseline: properties of its artifact, and keys of a version's manifest."""
+
+BASELINE_VERSION = "baseline_version"  # int; NO_VERSION where there is none
+TRAINING_IDENTITY = "training_identity"  # string; all that the training of a run depends on
+SPLIT_IDENTITY = "split_identity"  # string; what decides which rows are test rows
+COMPARABLE = "comparable"  # int property of the artifact: 1 if it is a fair baseline
+
+NO_VERSION = 0
