@@ -10,16 +10,19 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import SplitMethod
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.errors import DatasetError
+from pipeline.job import SUMMARY_FILE
 from schema import features
+from serving import versions
 
 if TYPE_CHECKING:
     from serving.client import Client
@@ -48,8 +51,12 @@ Target = Annotated[str, typer.Option("--target", help="host:port of the server."
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 
 
+def _say(message: str) -> None:
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
 def _stop(message: str) -> typer.Exit:
-    errors.print(f"[red]{message}[/]", highlight=False, soft_wrap=True)
+    errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     return typer.Exit(1)
 
 
@@ -83,7 +90,9 @@ def run(
         typer.Option(help="Folder or zip in MovieLens 1M's format; downloaded or generated if not given."),
     ] = None,
     preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
-    seed: Annotated[int, typer.Option(help="Of weights, order of rows and dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
+    ] = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -96,9 +105,9 @@ def run(
             data,
             cache_dir=_CACHE,
             work_dir=runs / ".unpacked",
-            notify=lambda text: console.print(text, highlight=False, soft_wrap=True),
+            notify=_say,
         )
-    except DatasetError as error:
+    except (DatasetError, OSError) as error:
         raise _stop(str(error)) from error
     config = PipelineConfig(
         dataset=dataset.name,
@@ -126,10 +135,11 @@ def run(
         "serving_dir": str(config.serving),
     }
     kind = "generated data" if config.generated else "real data"
-    console.print(
-        f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split", soft_wrap=True
-    )
-    outcome = local.run(config, facts, console)
+    _say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
+    try:
+        outcome = local.run(config, facts, console)
+    except OSError as error:
+        raise _stop(f"cannot write to {config.root}: {error}") from error
     raise typer.Exit(outcome.status)
 
 
@@ -146,20 +156,20 @@ def generate_data(
 
     try:
         marker = generate(output, ratings=ratings, users=users, movies=movies, seed=seed)
-    except (DatasetError, ValueError) as error:
+    except (DatasetError, ValueError, OSError) as error:
         raise _stop(str(error)) from error
-    console.print(f"{marker.name}: {ratings:,} ratings in {output}", highlight=False, soft_wrap=True)
+    _say(f"{marker.name}: {ratings:,} ratings in {output}")
 
 
 @app.command()
 def status(runs: Runs = Path("runs")) -> None:
     """Show the last run of each dataset."""
     table = Table("dataset", "state", "test RMSE", "blessed", "version", "seconds", box=None)
-    for path in sorted(runs.glob("*/latest/summary.json")):
-        summary = json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(runs.glob(f"*/latest/{SUMMARY_FILE}")):
+        summary = _read_summary(path)
         metrics = summary.get("metrics", {}).get("test", {}).get("overall", {})
         table.add_row(
-            path.parent.parent.name,
+            escape(path.parent.parent.name),
             summary["state"],
             f"{metrics['rmse']:.4f}" if metrics else "-",
             "yes" if summary["blessed"] else "no",
@@ -187,19 +197,26 @@ def plot_model(
     )
     try:
         plot(example_model(config.model, architecture, config.transform.max_genres), output)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise _stop(str(error)) from error
-    console.print(f"{architecture} drawn in {output}", highlight=False, soft_wrap=True)
+    _say(f"{architecture} drawn in {output}")
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _stop(f"{path} is not readable as JSON ({error}); remove it, or run again") from error
 
 
 def _serving_dir(given: Path | None, runs: Path = Path("runs")) -> Path:
-    """Return the given folder, or that of the last run that pushed a model."""
+    """Return the given folder, or that of the last run whose dataset has a served model."""
     if given is not None:
         return given
-    summaries = sorted(runs.glob("*/latest/summary.json"), key=lambda path: path.stat().st_mtime)
+    summaries = sorted(runs.glob(f"*/latest/{SUMMARY_FILE}"), key=lambda path: path.stat().st_mtime)
     for path in reversed(summaries):
-        folder = Path(json.loads(path.read_text(encoding="utf-8"))["serving_dir"])
-        if folder.is_dir():
+        folder = Path(_read_summary(path)["serving_dir"])
+        if versions.latest(folder) is not None:
             return folder
     raise _stop(f"no served model in {runs}; start a run with `deepfm run` or give --model-base-path")
 
@@ -207,7 +224,7 @@ def _serving_dir(given: Path | None, runs: Path = Path("runs")) -> Path:
 @app.command()
 def serve(
     model_base_path: ServingDir = None,
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = _DEFAULT_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _DEFAULT_PORT,
 ) -> None:
     """Answer gRPC queries as TensorFlow Serving does, on this machine."""
     with _quiet_imports():
@@ -219,10 +236,11 @@ def serve(
     config = server.ServerConfig(model_base_path=_serving_dir(model_base_path), port=port)
 
     def ready(started: server.Server) -> None:
-        console.print(
-            f"serving {config.model_name} version {started.manager.version} at {HOST}:{started.port}",
-            highlight=False,
+        version = started.manager.version
+        served = (
+            f"version {version}" if version else f"no version yet, until {config.model_base_path} has one,"
         )
+        _say(f"serving {config.model_name} {served} at {HOST}:{started.port}")
 
     try:
         server.serve(config, ready)
@@ -232,14 +250,18 @@ def serve(
 
 def _client(target: str, model_base_path: Path | None) -> "Client":
     with _quiet_imports():
-        from serving import catalogue, versions  # noqa: PLC0415
+        from serving import catalogue  # noqa: PLC0415
         from serving.client import Client  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
     version = versions.latest(folder)
     if version is None:
         raise _stop(f"{folder} holds no version; start a run with `deepfm run`")
-    return Client(target, catalogue.Catalogue.load(folder / str(version) / catalogue.FOLDER))
+    try:
+        tables = catalogue.Catalogue.load(folder / str(version) / catalogue.FOLDER)
+    except (OSError, ValueError) as error:
+        raise _stop(f"version {version} in {folder} has no catalogue to read: {error}") from error
+    return Client(target, tables)
 
 
 @app.command()
@@ -284,7 +306,7 @@ def rank(
 def _print_movies(rows: Iterable[tuple[int, str, float]]) -> None:
     table = Table(features.MID.name, features.TITLE.name, features.RATING.name, box=None)
     for mid, title, rating in rows:
-        table.add_row(str(mid), title, f"{rating:.2f}")
+        table.add_row(str(mid), escape(title), f"{rating:.2f}")
     console.print(table)
 
 

@@ -77,7 +77,7 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
         console.print(f"[red]the run ended with status {status} before it could say why[/]")
     if summary is not None and status == 0:
         _show_summary(summary, console)
-    console.print(f"[dim]log     {log_path}[/]", soft_wrap=True)
+    console.print(f"log     {log_path}", style="dim", markup=False, soft_wrap=True)
     return Outcome(status, summary)
 
 
@@ -127,7 +127,7 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     kind = "generated data" if summary["dataset"]["generated"] else "real data"
-    table.add_row("dataset", f"{summary['dataset']['name']} ({kind})")
+    table.add_row("dataset", escape(f"{summary['dataset']['name']} ({kind})"))
     rejected = summary["rows_rejected"]
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in rejected.items())
     table.add_row(
@@ -145,7 +145,8 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     )
     worst = sorted((s for s in slices if s != "overall"), key=lambda s: -slices[s]["rmse"])[:_WORST_SLICES]
     table.add_row(
-        "worst slices", ", ".join(f"{s} {slices[s]['rmse']:.4f} ({slices[s]['count']:,})" for s in worst)
+        "worst slices",
+        escape(", ".join(f"{s} {slices[s]['rmse']:.4f} ({slices[s]['count']:,})" for s in worst)),
     )
     table.add_row("baseline", summary["evaluation"]["baseline"])
     blessed = "[green]yes[/]" if summary["blessed"] else "[red]no[/]"
@@ -158,12 +159,13 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     console.print()
     console.print(table)
     # Not in the table, which would break a path into lines.
-    console.print(f"\nreport  {summary['report']}", highlight=False, soft_wrap=True)
+    console.print(f"\nreport  {summary['report']}", markup=False, highlight=False, soft_wrap=True)
     if version:
         serving = summary["serving_dir"]
         console.print(
             f"ask it  deepfm serve --model-base-path {serving}\n"
             f"        deepfm rank --model-base-path {serving} --uid 1 --top 10",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )

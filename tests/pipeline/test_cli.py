@@ -1,3 +1,5 @@
+import json
+import os
 import re
 import subprocess
 import sys
@@ -6,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import cli
+from pipeline.dataset.generated import generate
 
 ARCHITECTURES = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf")
 
@@ -51,6 +54,50 @@ def test_data_that_does_not_exist_is_one_sentence(deepfm):
     assert status == 1
     assert len(printed.splitlines()) == 1
     assert "nowhere does not exist: DATA takes a folder, or a zip" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--data", "[/x]"), "[/x] does not exist"),
+        (("run", "--data", "small", "--runs", "file"), "cannot write to"),
+        (("run", "--data", "small", "--seed", "-1"), "--seed"),
+        (("plot-model", "no/such/model.png"), "no/such/model.png"),
+        (("generate-data", "file"), "file"),
+        (
+            ("predict", "--uid", "1", "--mid", "1", "--model-base-path", "bare"),
+            "version 1 in bare has no catal",
+        ),
+        (("status", "--runs", "damaged"), "summary.json is not readable as JSON"),
+        (("serve", "--model-base-path", "bare", "--port", "99999"), "--port"),
+    ],
+)
+def test_a_slip_is_a_few_words_and_no_stack_trace(deepfm, tmp_path, arguments, said):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bare" / "1").mkdir(parents=True)
+    (tmp_path / "bare" / "1" / "saved_model.pb").touch()
+    (tmp_path / "damaged" / "ml-1m" / "latest").mkdir(parents=True)
+    (tmp_path / "damaged" / "ml-1m" / "latest" / "summary.json").write_text("{")
+    generate(tmp_path / "small", ratings=2000, users=50, movies=60)
+    status, printed = deepfm(*arguments)
+    assert status in (1, 2)
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_what_is_served_is_found_past_a_later_run_that_pushed_nothing(tmp_path, monkeypatch):
+    for name, version in (("ml-1m", "1"), ("bad", None)):
+        serving = tmp_path / "runs" / name / "serving" / "deepfm"
+        serving.mkdir(parents=True)
+        if version:
+            (serving / version).mkdir()
+            (serving / version / "saved_model.pb").touch()
+        latest = tmp_path / "runs" / name / "latest"
+        latest.mkdir()
+        (latest / "summary.json").write_text(json.dumps({"serving_dir": str(serving)}))
+        os.utime(latest / "summary.json", (0, 0) if version else (1, 1))
+    monkeypatch.chdir(tmp_path)
+    assert cli._serving_dir(None) == tmp_path / "runs" / "ml-1m" / "serving" / "deepfm"
 
 
 def test_a_broken_zip_is_one_sentence(deepfm, tmp_path):
