@@ -100,6 +100,7 @@ def run_fn(fn_args: FnArgs) -> None:
     model.save(keras_path)
 
 
+@keras.saving.register_keras_serializable(package="deepfm")
 def absolute_errors(ratings: keras.KerasTensor, predictions: keras.KerasTensor) -> keras.KerasTensor:
     """Return the absolute error of each row, float32[batch], from two float32[batch]."""
     return keras.ops.abs(ratings - predictions)

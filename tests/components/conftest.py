@@ -20,25 +20,35 @@ from components.transform.config import TransformConfig
 from components.transform.preprocessing import preprocessing_fn
 from schema import features
 
-ROWS = 300
+TRAIN_ROWS, VALID_ROWS = 240, 60
+MAX_GENRES = 3
 
 
 def raw_rows():
+    """Rows of every kind: one to four genres, zips that are numbers and not, or absent.
+
+    Those that are not trained on hold users, movies and genres that the others lack.
+    """
     random = np.random.default_rng(0)
-    uid, mid = random.integers(1, 20, ROWS), random.integers(1, 30, ROWS)
-    return [
-        {
-            features.UID.name: int(u),
-            features.MID.name: int(m),
-            features.GENRES.name: ["Drama", "War"] if m % 2 else ["Comedy"],
-            features.GENDER.name: "F" if u % 2 else "M",
-            features.AGE.name: 25,
-            features.OCCUPATION.name: int(u % 5),
-            features.ZIP.name: [f"{u:05d}"],
-            features.RATING.name: float(1 + (u + m) % 5),
-        }
-        for u, m in zip(uid, mid, strict=True)
-    ]
+    genres = (["Comedy"], ["Drama", "War"], ["Action", "Crime", "Drama", "War"])
+    zips = ([f"{10007}"], ["02139-2117"], ["V6B 1A1"], [])
+    rows = []
+    for number in range(TRAIN_ROWS + VALID_ROWS):
+        new = number >= TRAIN_ROWS and number % 3 == 0
+        u, m = (int(random.integers(1, high)) + 1000 * new for high in (20, 30))
+        rows.append(
+            {
+                features.UID.name: u,
+                features.MID.name: m,
+                features.GENRES.name: ["Western", "Drama"] if new else genres[m % 3],
+                features.GENDER.name: "F" if u % 2 else "M",
+                features.AGE.name: (1, 25, 56)[u % 3],
+                features.OCCUPATION.name: u % 5,
+                features.ZIP.name: zips[u % 4],
+                features.RATING.name: float(1 + (u + m) % 5),
+            }
+        )
+    return rows
 
 
 def examples(rows):
@@ -49,9 +59,9 @@ def examples(rows):
         for name, value in row.items():
             values = value if isinstance(value, list) else [value]
             feature = example.features.feature[name]
-            if isinstance(values[0], int):
+            if isinstance(value, int):
                 feature.int64_list.value.extend(values)
-            elif isinstance(values[0], float):
+            elif isinstance(value, float):
                 feature.float_list.value.extend(values)
             else:
                 feature.bytes_list.value.extend(v.encode() for v in values)
@@ -60,18 +70,19 @@ def examples(rows):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """Where `graph`, `data.gz` and `model` lie, and the raw rows, as serialized tf.Examples too."""
+class Transformed:
+    """Rows as they came and as Transform makes them; `graph`, `train.gz` and `valid.gz` lie in the folder."""
 
     folder: Path
-    rows: list[dict]
-    examples: np.ndarray
+    rows: list[dict]  # raw; the first TRAIN_ROWS are for training
+    examples: np.ndarray  # the same, serialized, object[rows]
+    transformed: list[dict]  # by Beam, as in training
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A model of two epochs on literal rows, with the transform graph that it was trained on."""
-    folder = tmp_path_factory.mktemp("trained")
+def data(tmp_path_factory):
+    """Rows, analyzed and transformed by TensorFlow Transform on Beam."""
+    folder = tmp_path_factory.mktemp("transformed")
     schema = text_format.Parse(features.SCHEMA_PATH.read_text(), schema_pb2.Schema())
     rows = raw_rows()
     spec = {
@@ -80,27 +91,49 @@ def trained(tmp_path_factory):
         if name in rows[0]
     }
     metadata = dataset_metadata.DatasetMetadata.from_feature_spec(spec)
-    custom = {"transform_config": TransformConfig(max_genres=3).to_json()}
+    custom = {"transform_config": TransformConfig(max_genres=MAX_GENRES).to_json()}
     with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        (transformed, out_metadata), transform_fn = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(
+        transform_fn = (rows[:TRAIN_ROWS], metadata) | tft_beam.AnalyzeDataset(
             lambda x: preprocessing_fn(x, custom)
         )
+        transformed, out_metadata = ((rows, metadata), transform_fn) | tft_beam.TransformDataset()
         _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
     metadata_io.write_metadata(metadata, str(folder / "graph" / "metadata"))
     coder = tft.coders.ExampleProtoCoder(out_metadata.schema)
-    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
-        for row in transformed:
-            writer.write(coder.encode(row))
-    args = FnArgs(
-        train_files=[str(folder / "data.gz")],
-        eval_files=[str(folder / "data.gz")],
-        transform_graph_path=str(folder / "graph"),
-        serving_model_dir=str(folder / "model"),
-        model_run_dir=str(folder / "run"),
-        custom_config={
-            "model_config": DeepFMConfig(embedding_dim=4, hidden_units=(8,)).to_json(),
-            "train_config": TrainConfig(batch_size=64, epochs=2).to_json(),
-        },
-    )
-    run_fn(args)
-    return Trained(folder, rows, examples(rows))
+    for split, part in (("train", transformed[:TRAIN_ROWS]), ("valid", transformed[TRAIN_ROWS:])):
+        with tf.io.TFRecordWriter(str(folder / f"{split}.gz"), "GZIP") as writer:
+            for row in part:
+                writer.write(coder.encode(row))
+    return Transformed(folder, rows, examples(rows), transformed)
+
+
+@pytest.fixture(scope="session")
+def train(data, tmp_path_factory):
+    """Train as TFX's Trainer does; return the folder that holds `model` and `run`."""
+
+    def run(model_config=None, **train_config):
+        folder = tmp_path_factory.mktemp("trained")
+        run_fn(
+            FnArgs(
+                train_files=[str(data.folder / "train.gz")],
+                eval_files=[str(data.folder / "valid.gz")],
+                transform_graph_path=str(data.folder / "graph"),
+                serving_model_dir=str(folder / "model"),
+                model_run_dir=str(folder / "run"),
+                custom_config={
+                    "model_config": (
+                        model_config or DeepFMConfig(embedding_dim=4, hidden_units=(8,))
+                    ).to_json(),
+                    "train_config": TrainConfig(**{"batch_size": 64, "epochs": 2, **train_config}).to_json(),
+                },
+            )
+        )
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(train):
+    """A folder with the `model` and the `run` of two epochs."""
+    return train()

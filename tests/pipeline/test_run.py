@@ -126,6 +126,7 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
     assert f"{overall['rmse']:.4f}" in Path(summary["report"]).read_text()
     assert summary["packages"]["tfx"] == "1.21.0"
     assert project.executions() == {(node, "COMPLETE"): 1 for node in NODES}
+    assert "PrismRunner" not in (project.home / "latest" / "run.log").read_text()
 
 
 def test_the_terminal_shows_each_node_once_and_the_summary(first):
@@ -188,6 +189,14 @@ def test_an_edit_reruns_the_nodes_that_it_touches(project, first):
     assert Path(summary["report"]).read_text().rstrip().endswith("<!-- edited -->")
 
 
+def test_a_model_that_was_removed_from_the_serving_folder_is_pushed_again(project, first):
+    shutil.rmtree(project.home / "serving")
+    summary, _ = project.run()
+    assert set(NODES) - set(summary["cached_nodes"]) == {"Pusher", "ModelReport"}
+    assert summary["pushed_version"] == 1
+    assert versions.versions(summary["serving_dir"]) == [1]
+
+
 def test_runs_killed_at_a_node_are_taken_up_there(project, first):
     artifacts = project.home / "artifacts"
     killed = {}
@@ -240,3 +249,6 @@ def test_too_many_bad_lines_stop_the_run_and_say_which(project, tmp_path):
     kept = re.search(r"rejected lines are in (\S+)", printed).group(1)
     assert list(Path(kept).glob("*.parquet"))
     assert "Traceback" not in printed
+    summary = json.loads((project.folder / "runs" / "bad" / "latest" / "summary.json").read_text())
+    assert (summary["rows_read"], summary["rows_accepted"]) == (12_500, 12_000)
+    assert summary["rows_rejected"] == {"rating_out_of_range": 500}

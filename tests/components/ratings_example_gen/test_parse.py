@@ -45,12 +45,44 @@ def test_each_bad_rating_line_is_rejected_with_its_reason(line, reason, field):
         (b"Don\x92t Look Now (1973)", "bad_encoding"),
         (b"  ", "empty_title"),
         (b"A::B", "wrong_number_of_fields"),
+        (b"Toy\x00Story (1995)", "nul_byte"),
     ],
 )
 def test_bad_movie_titles(line, reason):
     accepted, rejected = parse.parse(b"7::" + line + b"::Drama\n", parse.MOVIES)
     assert len(accepted) == 0
     assert rejected["reason"].to_pylist() == [reason]
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "reason", "field"),
+    [
+        (b"", parse.MOVIES, "blank_line", ""),
+        (b"7::Heat (1995)::Dra\x00ma", parse.MOVIES, "nul_byte", ""),
+        (b"\xef\xbb\xbf7::Heat (1995)::Drama", parse.MOVIES, "byte_order_mark", ""),
+        (b"7::Heat (1995)::Drama\r", parse.MOVIES, "crlf_line_end", ""),
+        (b"MovieID::Title::Genres", parse.MOVIES, "header", ""),
+        (b"7::Heat (1995)", parse.MOVIES, "wrong_number_of_fields", ""),
+        (b"x::Heat (1995)::Drama", parse.MOVIES, "mid_not_a_number", "mid"),
+        (b"7::Heat (1995)::", parse.MOVIES, "bad_genres", "genres"),
+        (b"7::Heat (1995)::Drama||War", parse.MOVIES, "bad_genres", "genres"),
+        (b"7::F::1::10::480\x0067", parse.USERS, "nul_byte", ""),
+        (b"\xef\xbb\xbf7::F::1::10::48067", parse.USERS, "byte_order_mark", ""),
+        (b"7::F::1::10::48067\r", parse.USERS, "crlf_line_end", ""),
+        (b"7::F::1::10::4806\xe9", parse.USERS, "bad_encoding", ""),
+        (b"7::F::1::10", parse.USERS, "wrong_number_of_fields", ""),
+        (b"x::F::1::10::48067", parse.USERS, "uid_not_a_number", "uid"),
+        (b"7::1::1::10::48067", parse.USERS, "bad_gender", "gender"),
+        (b"7::F::one::10::48067", parse.USERS, "age_not_a_number", "age"),
+        (b"7::F::1::ten::48067", parse.USERS, "occupation_not_a_number", "occupation"),
+    ],
+)
+def test_each_bad_line_of_the_other_files_is_rejected_with_its_reason(line, file, reason, field):
+    accepted, rejected = parse.parse(line + b"\n", file)
+    assert len(accepted) == 0
+    assert rejected.to_pylist() == [
+        {"file": file.name, "line": 1, "field": field, "reason": reason, "text": line}
+    ]
 
 
 def test_latin1_titles_become_utf8():

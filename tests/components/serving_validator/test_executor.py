@@ -159,20 +159,20 @@ def test_a_process_that_never_answers_is_a_failure(model):
 
 
 @pytest.fixture
-def validate(trained, tmp_path):
+def validate(data, trained, tmp_path):
     """Run the whole executor on a trained model, and return the blessing's artifact."""
 
     def run(**config):
         (tmp_path / "examples" / "Split-test").mkdir(parents=True)
         with tf.io.TFRecordWriter(str(tmp_path / "examples/Split-test/data.gz"), "GZIP") as writer:
-            for example in trained.examples[:40]:
+            for example in data.examples[:40]:
                 writer.write(example)
-        shutil.copytree(trained.folder / "model", tmp_path / "model" / "Format-Serving")
+        shutil.copytree(trained / "model", tmp_path / "model" / "Format-Serving")
         users = {
-            row[features.UID.name]: row | {features.ZIP.name: row[features.ZIP.name][0]}
-            for row in trained.rows
+            row[features.UID.name]: row | {features.ZIP.name: "".join(row[features.ZIP.name]) or None}
+            for row in data.rows
         }
-        movies = {row[features.MID.name]: row | {features.TITLE.name: "T"} for row in trained.rows}
+        movies = {row[features.MID.name]: row | {features.TITLE.name: "T"} for row in data.rows}
         catalogue.write(
             pa.Table.from_pylist(list(movies.values()), catalogue.MOVIES),
             pa.Table.from_pylist(list(users.values()), catalogue.USERS),
@@ -188,7 +188,7 @@ def validate(trained, tmp_path):
         }
         for name, artifact in artifacts.items():
             artifact.uri = str(tmp_path / name)
-        artifacts["transform_graph"].uri = str(trained.folder / "graph")
+        artifacts["transform_graph"].uri = str(data.folder / "graph")
         artifacts["examples"].split_names = '["test"]'
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
         artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
@@ -206,21 +206,21 @@ def validate(trained, tmp_path):
     return run
 
 
-def test_a_sound_model_is_blessed_and_put_together(validate, trained, tmp_path):
+def test_a_sound_model_is_blessed_and_put_together(validate, data, trained):
     blessing = validate()
     assert Report.read(blessing.uri).failures == []
     assert blessing.get_int_custom_property("blessed") == 1
     assert Path(blessing.uri, "INFRA_BLESSED").is_file()
-    assert blessing.get_string_custom_property(FINGERPRINT) == versions.content_fingerprint(
-        trained.folder / "model"
-    )
+    assert blessing.get_string_custom_property(FINGERPRINT) == versions.content_fingerprint(trained / "model")
     version = Path(path_utils.stamped_model_path(blessing.uri))
     assert json.loads((version / versions.MANIFEST).read_text()) == {
         "dataset": "d",
         BASELINE_VERSION: 7,
         TRAINING_IDENTITY: "identity",
     }
-    assert len(catalogue.Catalogue.load(version / catalogue.FOLDER).mids) == 29
+    assert len(catalogue.Catalogue.load(version / catalogue.FOLDER).mids) == len(
+        {row[features.MID.name] for row in data.rows}
+    )
     logs = tf.data.TFRecordDataset(str(version / warmup.REQUESTS)).as_numpy_iterator()
     assert len(list(logs)) == 3 * 20
 

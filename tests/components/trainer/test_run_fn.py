@@ -1,4 +1,4 @@
-"""Two epochs on literal rows, the export, and the same answers from a Session."""
+"""Epochs on literal rows, what they leave behind, and the same answers from a Session."""
 
 import keras
 import numpy as np
@@ -6,10 +6,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
 from components.trainer.batches import Batches
-from components.trainer.run_fn import KERAS_MODEL_PATH
+from components.trainer.history import best_epoch, read_history
+from components.trainer.run_fn import KERAS_MODEL_PATH, absolute_errors
 from schema import features
 from serving.saved_model import SessionModel
+
+VALID = slice(240, 300)
 
 
 def request(rows):
@@ -18,25 +22,46 @@ def request(rows):
     for feature in features.SERVED:
         values = [row[feature.name] for row in rows]
         if feature is features.GENRES:
-            values = [[*genres, *[""] * (2 - len(genres))] for genres in values]
+            values = [[*genres, *[""] * (4 - len(genres))] for genres in values]
         elif feature is features.ZIP:
-            values = [v[0] for v in values]
+            values = ["".join(zips) for zips in values]
         dtype = np.int64 if feature.dtype is features.Dtype.INT64 else object
         tensors[feature.name] = np.array(values, dtype)
     return tensors
 
 
-def test_every_signature_answers_in_a_session_as_the_training_graph_does(trained):
-    folder, rows = trained.folder, trained.rows[:50]
-    graph = tft.TFTransformOutput(str(folder / "graph"))
-    keras_model = keras.models.load_model(folder / "model" / KERAS_MODEL_PATH)
-    spec = graph.transformed_feature_spec()
-    data = next(tf.data.TFRecordDataset(str(folder / "data.gz"), "GZIP").batch(50).as_numpy_iterator())
-    transformed = tf.io.parse_example(data, spec)
-    expected = keras_model({name: transformed[name] for name in keras_model.input}, training=False).numpy()
+def keras_predictions(folder, data, rows):
+    """What the Keras model in a folder says of transformed rows."""
+    model = keras.models.load_model(folder / "model" / KERAS_MODEL_PATH)
+    inputs = {name: np.array([row[name] for row in data.transformed[rows]]) for name in model.input}
+    return model(inputs, training=False).numpy()
+
+
+def ratings(data, rows):
+    return np.array([row[features.RATING.name] for row in data.rows[rows]])
+
+
+@pytest.mark.parametrize("architecture", ["first_order", "second_order", "deep", "neumf"])
+def test_each_architecture_trains_and_every_signature_answers_in_a_session(architecture, data, train):
+    fields = (
+        {"categorical": (features.UID.name, features.MID.name), "numeric": ()}
+        if architecture in PAIRWISE_ARCHITECTURES
+        else {}
+    )
+    config = DeepFMConfig(architecture=architecture, embedding_dim=4, hidden_units=(8,), **fields)
+    _check_signatures(train(config), data)
+
+
+def test_every_signature_answers_in_a_session_as_the_keras_model_does(data, trained):
+    _check_signatures(trained, data)
+
+
+def _check_signatures(folder, data):
+    rows = data.rows[VALID]  # with unknown users, movies and genres
+    expected = keras_predictions(folder, data, VALID)
     assert expected.std() > 0
     with SessionModel(str(folder / "model")) as model:
-        served = model.run("serving_default", {"examples": trained.examples[:50]})[features.RATING.name]
+        served = model.run("serving_default", {"examples": data.examples[VALID]})[features.RATING.name]
         np.testing.assert_allclose(served, expected, atol=1e-5)
         served = model.run("predict", request(rows))[features.RATING.name]
         np.testing.assert_allclose(served, expected, atol=1e-5)
@@ -51,18 +76,59 @@ def test_every_signature_answers_in_a_session_as_the_training_graph_does(trained
         ranked = model.run("rank", tensors)
         order = np.argsort(-expected, kind="stable")
         np.testing.assert_allclose(ranked[features.RATING.name], expected[order], atol=1e-5)
-        assert set(ranked[features.MID.name]) == {row[features.MID.name] for row in rows}
+        assert sorted(ranked[features.MID.name]) == sorted(row[features.MID.name] for row in rows)
+
+
+def test_the_weights_of_the_best_epoch_are_exported_and_its_metrics_told(data, train):
+    folder = train(epochs=12, patience=3, learning_rate=0.05, averaging_epochs=0.0)
+    epochs = read_history(str(folder / "run"))
+    best = best_epoch(epochs)
+    assert best.number < epochs[-1].number == best.number + 3 < 12
+    errors = keras_predictions(folder, data, VALID) - ratings(data, VALID)
+    assert best.validation_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
+    assert best.validation_mae == pytest.approx(np.mean(np.abs(errors)), rel=1e-5)
+
+
+def test_averaged_weights_are_validated_and_exported(data, trained):
+    errors = keras_predictions(trained, data, VALID) - ratings(data, VALID)
+    best = best_epoch(read_history(str(trained / "run")))
+    assert best.validation_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(data, train, trained):
+    first, again, other = (
+        keras_predictions(folder, data, VALID) for folder in (trained, train(seed=0), train(seed=1))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_tensorboard_gets_the_figures_of_each_epoch(trained):
+    figures = {}
+    for file in (trained / "run" / "validation").glob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                figures.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
+    epochs = read_history(str(trained / "run"))
+    assert figures["epoch_rmse"] == pytest.approx([epoch.validation_rmse for epoch in epochs])
+    assert figures["epoch_mae"] == pytest.approx([epoch.validation_mae for epoch in epochs])
+
+
+def test_the_absolute_error_counts_every_row_once():
+    metric = keras.metrics.MeanMetricWrapper(absolute_errors)
+    metric.update_state(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 1.0]))
+    metric.update_state(np.array([5.0]), np.array([1.0]))
+    assert float(metric.result()) == (1 + 0 + 2 + 4) / 4
 
 
 @pytest.mark.parametrize("block_rows", [1000, 100])
-def test_an_epoch_has_every_row_once_in_a_new_order(trained, block_rows):
-    folder, rows = trained.folder, trained.rows
-    spec = tft.TFTransformOutput(str(folder / "graph")).transformed_feature_spec()
-    batches = Batches([str(folder / "data.gz")], spec, batch_size=64, block_rows=block_rows, seed=1)
+def test_an_epoch_has_every_row_once_in_a_new_order(data, block_rows):
+    spec = tft.TFTransformOutput(str(data.folder / "graph")).transformed_feature_spec()
+    batches = Batches([str(data.folder / "train.gz")], spec, batch_size=64, block_rows=block_rows, seed=1)
     epochs = [np.concatenate([label for _, label in batches.dataset().as_numpy_iterator()]) for _ in range(2)]
-    ratings = sorted(row[features.RATING.name] for row in rows)
-    assert sorted(epochs[0]) == sorted(epochs[1]) == ratings
+    expected = sorted(ratings(data, slice(240)))
+    assert sorted(epochs[0]) == sorted(epochs[1]) == expected
     assert epochs[0].tolist() != epochs[1].tolist()
     mean, count = batches.mean_label()
-    assert count == len(rows)
-    assert mean == pytest.approx(np.mean(ratings))
+    assert count == 240
+    assert mean == pytest.approx(np.mean(expected))

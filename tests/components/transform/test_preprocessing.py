@@ -80,6 +80,20 @@ def test_a_raw_row_becomes_exactly_this(tmp_path):
     assert missing[features.AGE.z_score_name] == 0
 
 
+def test_a_row_is_transformed_in_serving_exactly_as_in_training(data):
+    graph = tft.TFTransformOutput(str(data.folder / "graph"))
+    raw = tf.io.parse_example(data.examples, graph.raw_feature_spec())
+    served = graph.transform_features_layer()(raw)
+    assert set(served) == set(data.transformed[0])
+    for name, values in served.items():
+        trained = np.array([row[name] for row in data.transformed])
+        np.testing.assert_array_equal(values, trained, err_msg=name)
+    unknown = (
+        served[features.UID.index_name] == graph.vocabulary_size_by_name(features.UID.vocabulary_name) + 1
+    )
+    assert np.count_nonzero(unknown) == 20
+
+
 def test_a_limited_genre_vocabulary_drops_the_others_and_keeps_the_last(tmp_path):
     graph = transform_graph(tmp_path, TransformConfig(max_genres=1, genre_vocabulary_size=2))
     row = transform_row(graph, 7, 10, ["Drama", "War", "Comedy"], "F", 25, 0, "")
