@@ -193,7 +193,7 @@ def plot_model(
         from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
 
     config = PRESETS[preset.value](
-        PipelineConfig(dataset="", data_folder=Path(), root=Path(), generated=False)
+        PipelineConfig(dataset="any", data_folder=Path(), root=Path(), generated=False)
     )
     try:
         plot(example_model(config.model, architecture, config.transform.max_genres), output)

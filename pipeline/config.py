@@ -17,7 +17,7 @@ from serving.versions import MODEL_NAME
 class PipelineConfig:
     """Everything that the graph depends on."""
 
-    dataset: str  # name; part of every path
+    dataset: str  # name; one component of every path
     data_folder: Path  # holds ratings.dat, movies.dat and users.dat
     root: Path  # everything that runs on this dataset leave behind
     generated: bool  # the ratings were drawn by a program, not given by people
@@ -29,6 +29,12 @@ class PipelineConfig:
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)  # of the nodes that run on Beam
+
+    def __post_init__(self) -> None:
+        if self.dataset in ("", ".", "..") or "/" in self.dataset:
+            raise ValueError(f"`dataset` must be a folder's name, got {self.dataset!r}")
+        if self.noise_floor_rmse is not None and not self.noise_floor_rmse >= 0:
+            raise ValueError(f"`noise_floor_rmse` must not be negative, got {self.noise_floor_rmse}")
 
     @property
     def name(self) -> str:
@@ -57,6 +63,7 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
     Two ids, the last three of a movie's genres out of the 14 most frequent, and one number. The
     notebook fed the user's occupation into the input that it called fea4, as a code from 0 to 20 and not
     scaled; the project's numeric feature is the zip, as a z-score, and `DeepFMConfig.numeric` chooses.
+    Being scaled, it lets the same network reach a lower error than the notebook's did.
     """
     return dataclasses.replace(
         config,

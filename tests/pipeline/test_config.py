@@ -24,7 +24,13 @@ def test_paths(config):
 
 def test_the_pipeline_is_named_after_model_and_dataset(config):
     assert config.name == "deepfm-ml-1m"
-    assert config.serving_validator.model_name == config.serving.name == "deepfm"
+    assert config.serving.name == "deepfm"
+
+
+@pytest.mark.parametrize("dataset", ["", "..", "a/b"])
+def test_a_name_that_is_no_folder_s_is_refused(config, dataset):
+    with pytest.raises(ValueError, match=f"^`dataset` must be a folder's name, got '{dataset}'$"):
+        dataclasses.replace(config, dataset=dataset)
 
 
 def test_is_frozen_and_keyword_only(config):

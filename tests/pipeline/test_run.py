@@ -249,6 +249,7 @@ def test_too_many_bad_lines_stop_the_run_and_say_which(project, tmp_path):
     kept = re.search(r"rejected lines are in (\S+)", printed).group(1)
     assert list(Path(kept).glob("*.parquet"))
     assert "Traceback" not in printed
-    summary = json.loads((project.folder / "runs" / "bad" / "latest" / "summary.json").read_text())
+    summary = json.loads((project.home / "latest" / "summary.json").read_text())
+    assert (summary["state"], summary["failed_node"]) == ("failed", "RatingsExampleGen")
     assert (summary["rows_read"], summary["rows_accepted"]) == (12_500, 12_000)
     assert summary["rows_rejected"] == {"rating_out_of_range": 500}
