@@ -143,7 +143,7 @@ def test_a_version_that_could_not_be_loaded_has_no_figures(findings):
 def test_without_a_baseline_there_is_no_column_for_it(findings):
     findings = not_compared(findings)
     page, card = render_report(findings), render_card(findings)
-    assert "No model is served yet: judged by the absolute bound alone." in text(page)
+    assert "No model was served before this one: judged by the absolute bound alone." in text(page)
     assert "Served model" not in text(page)
     assert "the served model on the same rows" not in text(page)
     assert ["female", "24,403", "0.8814", "0.6707", "3.575", "3.602", "1.008"] in table_rows(page)
