@@ -12,6 +12,9 @@ UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_LINK_MODE ?= copy
+# Keras and Matplotlib would write to the home folder.
+export KERAS_HOME ?= $(CURDIR)/.cache/keras
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 
 # The first that runs: pyenv's shim on the PATH does not where another version is selected.
 PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.11.*/bin/python3.11; \
