@@ -202,6 +202,23 @@ def test_another_training_is_another_served_model(config, nodes):
     assert differing == {"Trainer", "ServedModel", "ServingValidator", "ModelReport"}
 
 
+def test_another_ingestion_is_another_training(config, nodes):
+    ingestion = dataclasses.replace(config.example_gen, max_rejected_fraction=0.5)
+    other = dataclasses.replace(config, example_gen=ingestion)
+    changed = {node.id: node for node in create_pipeline(other).components}
+    differing = {node for node in NODES if nodes[node].exec_properties != changed[node].exec_properties}
+    assert differing == {"RatingsExampleGen", "ServedModel", "ModelReport"}
+
+
+def test_an_edit_of_the_ingestion_is_another_training(config, project):
+    before = {n.id: n for n in create_pipeline(config).components}["ServedModel"].exec_properties
+    with (project / "components/ratings_example_gen/parse.py").open("a") as file:
+        file.write("\n")
+    source_fingerprint.cache_clear()
+    after = {n.id: n for n in create_pipeline(config).components}["ServedModel"].exec_properties
+    assert after["training_config"] != before["training_config"]
+
+
 def test_every_node_of_the_project_s_own_code_carries_its_fingerprint(nodes):
     carried = {
         name: node.exec_properties["source_fingerprint"]
