@@ -33,8 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A TFX pipeline for a DeepFM recommender, and the model that it serves.",
 )
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 _CACHE = Path(".cache", "data")
 _DEFAULT_PORT = 8500
@@ -136,11 +136,7 @@ def run(
     }
     kind = "generated data" if config.generated else "real data"
     _say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
-    try:
-        outcome = local.run(config, facts, console)
-    except OSError as error:
-        raise _stop(f"cannot write to {config.root}: {error}") from error
-    raise typer.Exit(outcome.status)
+    raise typer.Exit(local.run(config, facts, console).status)
 
 
 @app.command("generate-data")
@@ -167,6 +163,9 @@ def status(runs: Runs = Path("runs")) -> None:
     table = Table("dataset", "state", "test RMSE", "blessed", "version", "seconds", box=None)
     for path in sorted(runs.glob(f"*/latest/{SUMMARY_FILE}")):
         summary = _read_summary(path)
+        if summary is None:
+            table.add_row(escape(path.parent.parent.name), f"{SUMMARY_FILE} is damaged")
+            continue
         metrics = summary.get("metrics", {}).get("test", {}).get("overall", {})
         table.add_row(
             escape(path.parent.parent.name),
@@ -202,11 +201,14 @@ def plot_model(
     _say(f"{architecture} drawn in {output}")
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
+def _read_summary(path: Path) -> dict[str, Any] | None:
+    """Return what a run says of itself; None if the file is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _stop(f"{path} is not readable as JSON ({error}); remove it, or run again") from error
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    needed = {"state", "blessed", "pushed_version", "seconds", "serving_dir"}
+    return summary if isinstance(summary, dict) and needed <= summary.keys() else None
 
 
 def _serving_dir(given: Path | None, runs: Path = Path("runs")) -> Path:
@@ -215,9 +217,9 @@ def _serving_dir(given: Path | None, runs: Path = Path("runs")) -> Path:
         return given
     summaries = sorted(runs.glob(f"*/latest/{SUMMARY_FILE}"), key=lambda path: path.stat().st_mtime)
     for path in reversed(summaries):
-        folder = Path(_read_summary(path)["serving_dir"])
-        if versions.latest(folder) is not None:
-            return folder
+        summary = _read_summary(path)
+        if summary and versions.latest(summary["serving_dir"]) is not None:
+            return Path(summary["serving_dir"])
     raise _stop(f"no served model in {runs}; start a run with `deepfm run` or give --model-base-path")
 
 
@@ -238,7 +240,9 @@ def serve(
     def ready(started: server.Server) -> None:
         version = started.manager.version
         served = (
-            f"version {version}" if version else f"no version yet, until {config.model_base_path} has one,"
+            f"version {version}"
+            if version is not None
+            else f"no version yet, until {config.model_base_path} has one,"
         )
         _say(f"serving {config.model_name} {served} at {HOST}:{started.port}")
 

@@ -71,6 +71,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
                 config.transform.to_json(),
                 config.model.to_json(),
                 config.train.to_json(),
+                source_fingerprint("schema.features"),
                 source_fingerprint("components.ratings_example_gen.component"),
                 source_fingerprint("components.transform.preprocessing"),
                 source_fingerprint("components.trainer.run_fn"),

@@ -1,5 +1,6 @@
 """A run on this machine as a person sees it: one line a node, then a summary."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -43,8 +44,13 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
     """
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     run_folder = config.root / "history" / stamp
-    run_folder.mkdir(parents=True)
     log_path = run_folder / LOG_FILE
+    try:
+        run_folder.mkdir(parents=True)
+        log_path.touch()
+    except OSError as error:
+        console.print(f"cannot write to {config.root}: {error}", style="red", markup=False, soft_wrap=True)
+        return Outcome(1, None)
     reader, writer = os.pipe()
     job = Job(config=config, run_folder=run_folder, event_descriptor=writer, facts=facts)
     with log_path.open("wb") as log:
@@ -58,8 +64,10 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
         )
     os.close(writer)
     assert worker.stdin is not None
-    worker.stdin.write(pickle.dumps(job))
-    worker.stdin.flush()
+    # A worker that dies while it starts says why in the log.
+    with contextlib.suppress(BrokenPipeError):
+        worker.stdin.write(pickle.dumps(job))
+        worker.stdin.flush()
     try:
         with os.fdopen(reader, encoding="utf-8") as stream:
             told = _show(stream, console)

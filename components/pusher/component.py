@@ -8,7 +8,7 @@ from components.pusher.executor import Executor
 
 
 class Pusher(tfx_components.Pusher):
-    """TFX's Pusher, atomic, and never served from the cache when the serving folder has changed."""
+    """TFX's Pusher, atomic, and run again where its model is not the latest version of the serving folder."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     DRIVER_CLASS = Driver

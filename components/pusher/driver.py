@@ -11,9 +11,9 @@ from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
+from components.serving_validator.report import FINGERPRINT
 from serving import versions
 
-FINGERPRINT = "fingerprint"  # string property of the InfraBlessing: identity of the validated model
 PUBLICATION = "publication"  # execution property
 
 

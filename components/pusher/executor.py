@@ -9,7 +9,8 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components import progress
-from components.pusher.driver import FINGERPRINT, PUBLICATION
+from components.pusher.driver import PUBLICATION
+from components.serving_validator.report import FINGERPRINT
 from serving import versions
 
 

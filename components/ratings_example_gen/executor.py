@@ -87,7 +87,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             if not files[parse.RATINGS_FILE].splits[name]:
                 raise RunStoppedError(
                     f"the {name} split is empty: {files[parse.RATINGS_FILE].accepted} accepted ratings "
-                    "are too few; give more data or larger split fractions"
+                    "are too few; give more data or larger split fractions",
+                    rejected_rows=_keep(rejected.uri),
                 )
         ratings = files[parse.RATINGS_FILE]
         progress.report(1.0, f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected")
@@ -100,10 +101,7 @@ def _check_rejected(
         share = file.rejected_total / max(file.read, 1)
         if share <= config.max_rejected_fraction:
             continue
-        # The orchestrator deletes a failed node's outputs, and fails itself if one is not there.
-        kept = rejected_uri.rstrip("/") + ".kept"
-        fileio.rename(rejected_uri, kept, overwrite=True)
-        fileio.makedirs(rejected_uri)
+        kept = _keep(rejected_uri)
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in file.rejected.most_common(4))
         hint = ""
         if file.rejected["crlf_line_end"] > file.rejected_total / 2:
@@ -116,6 +114,15 @@ def _check_rejected(
             f"The rejected lines are in {kept}",
             rejected_rows=kept,
         )
+
+
+def _keep(rejected_uri: str) -> str:
+    """Move the rejected rows to where they outlive a failure of this node; return where."""
+    # The orchestrator deletes a failed node's outputs, and fails itself if one is not there.
+    kept = rejected_uri.rstrip("/") + ".kept"
+    fileio.rename(rejected_uri, kept, overwrite=True)
+    fileio.makedirs(rejected_uri)
+    return kept
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,11 +21,11 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
-from components.pusher.driver import FINGERPRINT
+from components.errors import RunStoppedError
 from components.ratings_example_gen.split import SPLITS, TEST
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
-from components.serving_validator.report import Report
+from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
 from components.trainer.run_fn import KERAS_MODEL_PATH
 from schema import features
@@ -165,8 +165,11 @@ def _ask_and_check(
                 timeout=config.max_seconds,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
             )
-        except subprocess.TimeoutExpired:
-            return [f"a fresh process did not answer within {config.max_seconds:g} s"], {}
+        except subprocess.TimeoutExpired as error:
+            # No verdict, which would be cached: the machine may be at fault, and the next run asks again.
+            raise RunStoppedError(
+                f"a fresh process that loads the model did not answer within {config.max_seconds:g} s"
+            ) from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             return [f"a fresh process could not serve the model: {last}"], {"stderr": done.stderr}

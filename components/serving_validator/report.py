@@ -8,6 +8,7 @@ from typing import Any, Self
 from tfx.utils import io_utils
 
 REPORT_FILE = "report.json"  # in the blessing
+FINGERPRINT = "fingerprint"  # string property of the blessing: identity of the validated model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ def parse_marker(text: str, where: str) -> Marker | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{where} lacks a usable field ({error}): {advice}.") from error
-    if not math.isfinite(floor):
+    if not (math.isfinite(floor) and floor >= 0):
         raise DatasetError(f"{where} has a noise_floor_rmse of {floor}: {advice}.")
     return marker
 

@@ -210,9 +210,18 @@ def test_another_ingestion_is_another_training(config, nodes):
     assert differing == {"RatingsExampleGen", "ServedModel", "ModelReport"}
 
 
-def test_an_edit_of_the_ingestion_is_another_training(config, project):
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "schema/schema.pbtxt",
+        "components/ratings_example_gen/parse.py",
+        "components/transform/preprocessing.py",
+        "components/deepfm/second_order.py",
+    ],
+)
+def test_an_edit_of_what_the_model_comes_from_is_another_training(config, project, edited):
     before = {n.id: n for n in create_pipeline(config).components}["ServedModel"].exec_properties
-    with (project / "components/ratings_example_gen/parse.py").open("a") as file:
+    with (project / edited).open("a") as file:
         file.write("\n")
     source_fingerprint.cache_clear()
     after = {n.id: n for n in create_pipeline(config).components}["ServedModel"].exec_properties

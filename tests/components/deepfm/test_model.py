@@ -57,7 +57,9 @@ def test_learns_and_is_saved_and_loaded(architecture, build, tmp_path):
     model = build(architecture)
     batch = _batch(model)
     before = np.sqrt(np.mean((model(batch) - _ratings(batch)) ** 2))
+    weights = model.get_weights()
     _train(model)
+    assert all(np.any(a != b) for a, b in zip(weights, model.get_weights(), strict=True))
     predictions = model(batch).numpy()
     assert predictions.shape == (64,)
     assert np.sqrt(np.mean((predictions - _ratings(batch)) ** 2)) < before - 0.01

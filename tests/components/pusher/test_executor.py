@@ -8,8 +8,9 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils, proto_utils
 
-from components.pusher.driver import FINGERPRINT, PUBLICATION, Driver
+from components.pusher.driver import PUBLICATION, Driver
 from components.pusher.executor import Executor, pushed_version
+from components.serving_validator.report import FINGERPRINT
 from serving import versions
 
 

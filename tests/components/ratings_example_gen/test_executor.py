@@ -146,6 +146,13 @@ def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):
     with pytest.raises(RunStoppedError, match=r"13 of 613 lines rejected \(2.12%, at most 1.00% allowed\)"):
         run(folder, tmp_path / "out", max_rejected_fraction=0.01)
     assert len(pq.read_table(tmp_path / "out" / "rejected_rows.kept")) == len(BAD_RATINGS)
+
+
+def test_a_split_without_rows_stops_the_run_and_the_counts_are_kept(folder, tmp_path):
+    with pytest.raises(RunStoppedError, match="the valid split is empty: 600 accepted ratings") as stopped:
+        run(folder, tmp_path / "out", valid_fraction=1e-9)
+    assert stopped.value.rejected_rows == str(tmp_path / "out" / "rejected_rows.kept")
+    assert counts.read(stopped.value.rejected_rows)["ratings.dat"].accepted == GOOD_RATINGS
     assert list((tmp_path / "out" / "rejected_rows").iterdir()) == []  # which TFX deletes
 
 

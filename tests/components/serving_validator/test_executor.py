@@ -12,12 +12,12 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.pusher.driver import FINGERPRINT
+from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import Catalogue
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
-from components.serving_validator.report import Report
+from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
 from schema import features
 from serving import catalogue, versions, warmup
@@ -152,10 +152,10 @@ def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
     assert "Traceback" in figures["stderr"]
 
 
-def test_a_process_that_never_answers_is_a_failure(model):
+def test_a_process_that_never_answers_stops_the_run_without_a_verdict(model):
     config = dataclasses.replace(CONFIG, max_seconds=0.05)
-    failures, _ = _ask_and_check(str(model), requests(), EXPECTED, config)
-    assert failures == ["a fresh process did not answer within 0.05 s"]
+    with pytest.raises(RunStoppedError, match=r"did not answer within 0\.05 s"):
+        _ask_and_check(str(model), requests(), EXPECTED, config)
 
 
 @pytest.fixture

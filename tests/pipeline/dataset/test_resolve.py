@@ -282,6 +282,14 @@ def test_a_damaged_marker_is_an_error(ask, tmp_path, text, message):
         ask(folder)
 
 
+def test_a_negative_noise_floor_is_an_error(ask, tmp_path):
+    _generate(tmp_path / "made")
+    path = tmp_path / "made" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "noise_floor_rmse": -1.0}))
+    with pytest.raises(DatasetError, match=r"has a noise_floor_rmse of -1\.0"):
+        ask(tmp_path / "made")
+
+
 def test_a_json_file_of_another_kind_makes_no_generated_dataset(ask, tmp_path):
     folder = _write_folder(tmp_path / "ml-1m")
     (folder / "dataset.json").write_text('{"title": "ours"}')
