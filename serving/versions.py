@@ -53,11 +53,20 @@ def manifest(base_path: str | Path, version: int) -> dict[str, Any]:
         ModelNotFound: There is no such version.
         ValueError: The manifest is not a JSON object.
     """
+    return _read_manifest(require(base_path, version))
+
+
+def require(base_path: str | Path, version: int) -> Path:
+    """Return the folder of a complete version.
+
+    Raises:
+        ModelNotFound: There is no such version.
+    """
     folder = Path(base_path, str(version))
     if not (folder / SAVED_MODEL).is_file():
         known = ", ".join(map(str, versions(base_path))) or "none"
         raise errors.ModelNotFound(f"no version {version} in {base_path}; versions there: {known}")
-    return _read_manifest(folder)
+    return folder
 
 
 def content_fingerprint(folder: str | Path) -> str:
@@ -105,7 +114,7 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, p
     if not (source / SAVED_MODEL).is_file():
         raise errors.ModelNotFound(f"{source} is not a SavedModel: it has no {SAVED_MODEL}")
     base.mkdir(parents=True, exist_ok=True)
-    with _locked(base):
+    with locked(base):
         # Under the lock, whatever is still incoming was left by a publisher that died.
         for leftover in base.glob(f"{_INCOMING}*"):
             shutil.rmtree(leftover)
@@ -119,8 +128,7 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, p
             version = _rename_to_next(incoming, base)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-        _write(base / _LAST_VERSION, str(version))
-        _sync_folder(base)
+        replace(base / _LAST_VERSION, str(version))
         return version
 
 
@@ -186,21 +194,22 @@ def _rename_to_next(incoming: Path, base: Path) -> int:
 
 
 @contextlib.contextmanager
-def _locked(base: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process that holds it."""
+def locked(base: Path) -> Iterator[None]:
+    """Hold the serving folder's lock, which ends with the process that holds it."""
     with (base / _LOCK).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a small file atomically."""
+def replace(path: Path, text: str) -> None:
+    """Write a small file whole or not at all; once this returns, it is on the disk."""
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("w", encoding="utf-8") as opened:
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
     temporary.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

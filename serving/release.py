@@ -1,0 +1,222 @@
+"""Which version is released: the labels that servers follow, and who moved them, when and why.
+
+`releases.jsonl` in the serving folder is the truth: each line is a release, the last one holds. From it comes
+`models.config` beside the folder, which TensorFlow Serving and its stand-in read again every few seconds
+(https://www.tensorflow.org/tfx/serving/serving_config). The stable version before this one stays loaded as
+long as it is the older, so that the label can move back at once; a newer one does not, since a request
+without a label is for the newest version that is loaded.
+"""
+
+import dataclasses
+import datetime
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from google.protobuf import text_format
+
+from serving import errors, versions
+from serving.protos import model_server_config_pb2
+
+STABLE: Final = "stable"
+CANARY: Final = "canary"
+
+_RELEASES = "releases.jsonl"
+_MODELS_CONFIG = "models.config"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Release:
+    """Which versions carry a label, and how it came to that."""
+
+    stable: int | None = None  # None where nothing was released: the latest version is served
+    previous: int | None = None  # stable before this one
+    canary: int | None = None
+    canary_percent: float = 0.0  # of the users, 0 to 100
+    action: str = ""  # publish, canary, promote or rollback
+    reason: str = ""
+    who: str = ""  # user@host
+    time: str = ""  # ISO 8601, UTC
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.canary_percent <= 100:
+            raise ValueError(f"`canary_percent` must be from 0 to 100, got {self.canary_percent}")
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The version of each label that is in use."""
+        labels = {STABLE: self.stable, CANARY: self.canary}
+        return {label: version for label, version in labels.items() if version is not None}
+
+
+def releases(base_path: str | Path) -> list[Release]:
+    """Return every release, oldest first; a last line that a crash cut short is left out.
+
+    Raises:
+        ValueError: A line is damaged; the message names it.
+    """
+    path = Path(base_path, _RELEASES)
+    if not path.is_file():
+        return []
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            found.append(Release(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}, is no release: {error}") from error
+    return found
+
+
+def current(base_path: str | Path) -> Release:
+    """Return the release that holds.
+
+    Raises:
+        ValueError: As `releases`.
+    """
+    return next(reversed(releases(base_path)), Release())
+
+
+def served(base_path: str | Path) -> int | None:
+    """Return the stable version, or the latest where none is there; None for an empty folder."""
+    stable = current(base_path).stable
+    there = versions.versions(base_path)
+    return stable if stable in there else max(there, default=None)
+
+
+def publish(base_path: str | Path, version: int) -> Release:
+    """Make a version that was just pushed the stable one; a canary goes on."""
+    return _change(base_path, version, "publish", "pushed", lambda now: _stable(now, version))
+
+
+def promote(base_path: str | Path, version: int, reason: str) -> Release:
+    """Make a version the stable one, and end its being the canary.
+
+    Raises:
+        ModelNotFound: There is no such version.
+    """
+    return _change(base_path, version, "promote", reason, lambda now: _stable(now, version))
+
+
+def rollback(base_path: str | Path, reason: str, version: int | None = None) -> Release:
+    """Make an earlier version the stable one again, and end the canary.
+
+    Args:
+        base_path: The serving folder.
+        reason: Why; recorded.
+        version: Which; None for the stable version before this one.
+
+    Raises:
+        ModelNotFound: There is no such version.
+        InvalidRequest: No version was stable before, and none is given.
+    """
+    if version is None:
+        version = current(base_path).previous
+        if version is None:
+            raise errors.InvalidRequest("no version was stable before this one; say which to go back to")
+
+    def change(now: Release) -> Release:
+        return dataclasses.replace(_stable(now, version), canary=None, canary_percent=0.0)
+
+    return _change(base_path, version, "rollback", reason, change)
+
+
+def canary(base_path: str | Path, version: int, percent: float, reason: str) -> Release:
+    """Serve a version under its label to a share of the users; 0 percent ends it.
+
+    Args:
+        base_path: The serving folder.
+        version: Which.
+        percent: Share of the users, 0 to 100.
+        reason: Why; recorded.
+
+    Raises:
+        ModelNotFound: There is no such version.
+        InvalidRequest: The version is the stable one.
+        ValueError: The percentage is out of its range.
+    """
+
+    def change(now: Release) -> Release:
+        if version == now.stable:
+            raise errors.InvalidRequest(f"version {version} is the stable one already")
+        return dataclasses.replace(now, canary=version if percent else None, canary_percent=percent)
+
+    return _change(base_path, version, "canary", reason, change)
+
+
+def models_config(
+    base_path: str | Path, model_name: str = versions.MODEL_NAME
+) -> model_server_config_pb2.ModelServerConfig:
+    """Return what servers are to be told: the versions to load and their labels.
+
+    Raises:
+        ValueError: As `releases`.
+    """
+    now = current(base_path)
+    config = model_server_config_pb2.ModelServerConfig()
+    model = config.model_config_list.config.add(
+        name=model_name, base_path=str(Path(base_path).absolute()), model_platform="tensorflow"
+    )
+    there = versions.versions(base_path)
+    if now.stable is None or now.stable not in there:
+        model.model_version_policy.latest.num_versions = 1
+        return config
+    wanted = set(now.labels.values())
+    if now.previous is not None and now.previous < now.stable:
+        wanted.add(now.previous)
+    model.model_version_policy.specific.versions.extend(version for version in there if version in wanted)
+    for label, version in now.labels.items():
+        if version in there:
+            model.version_labels[label] = version
+    return config
+
+
+def write_models_config(base_path: str | Path, model_name: str = versions.MODEL_NAME) -> Path:
+    """Write `models.config` beside the serving folder, whole or not at all; return its path."""
+    path = Path(base_path).absolute().with_name(_MODELS_CONFIG)
+    versions.replace(path, text_format.MessageToString(models_config(base_path, model_name)))
+    return path
+
+
+def _stable(now: Release, version: int) -> Release:
+    """Give a version the label `stable`."""
+    if version == now.stable:
+        return now
+    changed = dataclasses.replace(now, stable=version, previous=now.stable)
+    return dataclasses.replace(changed, canary=None, canary_percent=0.0) if version == now.canary else changed
+
+
+def _change(
+    base_path: str | Path, version: int, action: str, reason: str, change: Callable[[Release], Release]
+) -> Release:
+    """Append a release and let servers know; a release that changes no label is not repeated."""
+    base = Path(base_path)
+    versions.require(base, version)
+    with versions.locked(base):
+        now = current(base)
+        changed = change(now)
+        if changed != now:
+            changed = dataclasses.replace(
+                changed,
+                action=action,
+                reason=reason,
+                who=f"{getpass.getuser()}@{socket.gethostname()}",
+                time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            )
+            _append(base / _RELEASES, json.dumps(dataclasses.asdict(changed)) + "\n")
+        write_models_config(base)
+    return changed
+
+
+def _append(path: Path, line: str) -> None:
+    """Append a line and force it to disk, over what a crash left of a line."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())

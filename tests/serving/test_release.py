@@ -1,0 +1,158 @@
+import datetime
+import getpass
+import json
+import shutil
+
+import pytest
+from google.protobuf import text_format
+
+from serving import errors, release
+from serving.protos import model_server_config_pb2
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A serving folder with versions 1, 2 and 3."""
+    folder = tmp_path / "serving" / "deepfm"
+    for version in (1, 2, 3):
+        (folder / str(version)).mkdir(parents=True)
+        (folder / str(version) / "saved_model.pb").touch()
+    return folder
+
+
+def told(base):
+    """The versions and labels that models.config tells servers; None for the policy `latest`."""
+    text = (base.parent / "models.config").read_text()
+    (model,) = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert (model.name, model.base_path, model.model_platform) == ("deepfm", str(base), "tensorflow")
+    if model.model_version_policy.HasField("latest"):
+        assert model.model_version_policy.latest.num_versions == 1
+        return None, dict(model.version_labels)
+    return list(model.model_version_policy.specific.versions), dict(model.version_labels)
+
+
+def test_where_nothing_was_released_the_latest_is_served(base, tmp_path):
+    assert release.current(base) == release.Release()
+    assert release.served(base) == 3
+    assert release.served(tmp_path / "nowhere") is None
+    release.write_models_config(base)
+    assert told(base) == (None, {})
+
+
+def test_a_published_version_is_the_stable_one_and_the_one_before_stays_loaded(base):
+    release.publish(base, 1)
+    assert told(base) == ([1], {"stable": 1})
+    now = release.publish(base, 2)
+    assert (now.stable, now.previous, now.action) == (2, 1, "publish")
+    assert told(base) == ([1, 2], {"stable": 2})
+    assert release.served(base) == 2
+
+
+def test_a_canary_is_labelled_promoted_and_ended(base):
+    release.publish(base, 2)
+    release.canary(base, 3, 5.0, "new features")
+    assert told(base) == ([2, 3], {"stable": 2, "canary": 3})
+    assert release.served(base) == 2
+    assert release.current(base).canary_percent == 5.0
+    now = release.promote(base, 3, "better for a week")
+    assert (now.stable, now.previous, now.canary, now.canary_percent) == (3, 2, None, 0.0)
+    assert told(base) == ([2, 3], {"stable": 3})
+    release.canary(base, 1, 50.0, "")
+    assert release.canary(base, 1, 0.0, "no").canary is None
+    assert told(base) == ([2, 3], {"stable": 3})
+
+
+def test_a_canary_goes_on_while_another_version_is_published(base):
+    release.publish(base, 1)
+    release.canary(base, 2, 10.0, "")
+    release.publish(base, 3)
+    assert told(base) == ([1, 2, 3], {"stable": 3, "canary": 2})
+
+
+def test_after_a_rollback_no_newer_version_is_loaded_that_a_request_without_label_would_get(base):
+    release.publish(base, 2)
+    release.publish(base, 3)
+    now = release.rollback(base, "complaints")
+    assert (now.stable, now.previous) == (2, 3)
+    assert told(base) == ([2], {"stable": 2})
+    assert release.served(base) == 2
+    release.rollback(base, "all the way", version=1)
+    assert told(base) == ([1], {"stable": 1})
+
+
+def test_a_rollback_ends_the_canary(base):
+    release.publish(base, 1)
+    release.publish(base, 2)
+    release.canary(base, 3, 5.0, "")
+    assert release.rollback(base, "broken").canary is None
+    assert told(base) == ([1], {"stable": 1})
+
+
+def test_who_when_and_why_are_kept(base):
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    release.publish(base, 1)
+    release.promote(base, 3, "by hand")
+    release.rollback(base, "worse")
+    kept = release.releases(base)
+    assert [(r.action, r.stable, r.reason) for r in kept] == [
+        ("publish", 1, "pushed"),
+        ("promote", 3, "by hand"),
+        ("rollback", 1, "worse"),
+    ]
+    assert {r.who.split("@")[0] for r in kept} == {getpass.getuser()}
+    assert all(before <= datetime.datetime.fromisoformat(r.time) for r in kept)
+
+
+def test_the_same_again_changes_nothing(base):
+    first = release.publish(base, 2)
+    assert release.publish(base, 2) == first
+    assert len(release.releases(base)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            lambda base: release.promote(base, 9, ""),
+            errors.ModelNotFound,
+            "no version 9 in .*; versions there: 1",
+        ),
+        (lambda base: release.canary(base, 9, 5.0, ""), errors.ModelNotFound, "no version 9"),
+        (lambda base: release.canary(base, 2, 5.0, ""), errors.InvalidRequest, "version 2 is the stable one"),
+        (lambda base: release.canary(base, 3, 101.0, ""), ValueError, "from 0 to 100, got 101"),
+        (lambda base: release.rollback(base, ""), errors.InvalidRequest, "no version was stable before"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_no_trace(base, change, error, message):
+    release.publish(base, 2)
+    with pytest.raises(error, match=message):
+        change(base)
+    assert len(release.releases(base)) == 1
+    assert told(base) == ([2], {"stable": 2})
+
+
+def test_a_line_that_a_crash_cut_short_never_was(base):
+    release.publish(base, 1)
+    path = base / "releases.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"stable": 3, "previ')
+    assert release.current(base).stable == 1
+    release.publish(base, 2)
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == 2
+    assert lines[0] == whole.strip()
+    assert json.loads(lines[1])["stable"] == 2
+
+
+def test_a_damaged_line_is_named(base):
+    (base / "releases.jsonl").write_text('{"stable": 1}\n{"stabel": 2}\n')
+    with pytest.raises(ValueError, match=r"releases\.jsonl, line 2, is no release: .*stabel"):
+        release.current(base)
+
+
+def test_a_stable_version_that_was_removed_gives_way_to_the_latest(base):
+    release.publish(base, 3)
+    shutil.rmtree(base / "3")
+    assert release.served(base) == 2
+    release.write_models_config(base)
+    assert told(base) == (None, {})
