@@ -238,13 +238,14 @@ def serve(
     config = server.ServerConfig(model_base_path=_serving_dir(model_base_path), port=port)
 
     def ready(started: server.Server) -> None:
-        version = started.manager.version
-        served = (
-            f"version {version}"
-            if version is not None
-            else f"no version yet, until {config.model_base_path} has one,"
-        )
-        _say(f"serving {config.model_name} {served} at {HOST}:{started.port}")
+        for name, manager in started.core.models.items():
+            version = manager.version
+            served = (
+                f"version {version}"
+                if version is not None
+                else f"no version yet, until {manager.base_path} has one,"
+            )
+            _say(f"serving {name} {served} at {HOST}:{started.port}")
 
     try:
         server.serve(config, ready)

@@ -31,6 +31,10 @@ class LimitExceeded(ServingError):
     """A message is over the size limit, or the server has no room for another request."""
 
 
+class LabelUnavailable(ServingError):
+    """A label is to point to a version that is not available."""
+
+
 class UnexpectedAnswer(ServingError):
     """The server answered, but not as the model's contract says."""
 

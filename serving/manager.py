@@ -1,15 +1,17 @@
-"""Which version of a model is loaded: look at the serving folder, load beside, switch, unload."""
+"""Which versions of a model are loaded: look at the serving folder, load beside, switch, unload."""
 
 import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.config import file_system_storage_path_source_pb2
 
 from serving import errors, versions, warmup
 from serving.predict import predict
@@ -17,6 +19,9 @@ from serving.saved_model import SessionModel
 
 _logger = logging.getLogger(__name__)
 _State = get_model_status_pb2.ModelVersionStatus.State
+Policy: TypeAlias = (
+    file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,31 +34,33 @@ class VersionState:
 
 
 class ModelManager:
-    """Keeps the newest version that loads available to requests.
+    """Keeps the versions that its policy asks for available to requests.
 
-    A newer version is loaded and warmed up beside the one that serves, takes over at once, and the old one
-    is freed after its last request. A version that fails to load is passed over, and tried again when its
-    files change. An emptied folder changes nothing. If the newest version is removed, the newest of the
-    others takes over.
+    A version is loaded and warmed up beside those that serve, and one that is no longer asked for is freed
+    after its last request, but never before one that is asked for serves. A version that fails to load is
+    passed over, and tried again when its files change. An emptied folder changes nothing.
 
     Args:
         model_name: Name that requests ask for.
         base_path: The serving folder; it may still be missing or empty.
+        policy: Which versions; the latest alone if not given.
     """
 
-    def __init__(self, model_name: str, base_path: str | Path) -> None:
+    def __init__(self, model_name: str, base_path: str | Path, policy: Policy | None = None) -> None:
         self.model_name = model_name
         self.base_path = Path(base_path)
-        self._current: _Servable | None = None
+        self.policy = Policy() if policy is None else policy
+        self.labels: Mapping[str, int] = {}
+        self._servables: dict[int, _Servable] = {}
         self._states: dict[int, VersionState] = {}
         self._broken: dict[int, frozenset[tuple[str, int, int]]] = {}
         self._changed = threading.Condition()
 
     @property
     def version(self) -> int | None:
-        """The version that serves."""
-        current = self._current
-        return None if current is None else current.version
+        """The newest version that serves."""
+        with self._changed:
+            return max(self._servables, default=None)
 
     @property
     def states(self) -> dict[int, VersionState]:
@@ -61,19 +68,48 @@ class ModelManager:
         with self._changed:
             return dict(self._states)
 
+    def set_labels(self, labels: Mapping[str, int], *, allow_unavailable: bool = False) -> None:
+        """Replace the labels.
+
+        Args:
+            labels: The version of each label.
+            allow_unavailable: Whether a new label may precede the load of its version.
+
+        Raises:
+            LabelUnavailable: A label is for a version that does not serve; the labels stay as they are.
+        """
+        with self._changed:
+            for label, version in labels.items():
+                if version in self._servables or (allow_unavailable and label not in self.labels):
+                    continue
+                raise errors.LabelUnavailable(
+                    f"Request to assign label to {version} of model {self.model_name}, which is not "
+                    "currently available for inference"
+                )
+            self.labels = dict(labels)
+
     @contextlib.contextmanager
-    def servable(self, version: int | None = None) -> Iterator[tuple[int, SessionModel]]:
+    def servable(
+        self, version: int | None = None, label: str | None = None
+    ) -> Iterator[tuple[int, SessionModel]]:
         """Lend a version and its model, which stays loaded for as long as it is lent.
 
         Args:
             version: The one that is wanted; None for the newest.
+            label: Label of the one that is wanted, in place of its number.
 
         Raises:
             ModelNotFound: It is not available.
+            InvalidRequest: There is no such label.
         """
         with self._changed:
-            lent = self._current
-            if lent is None or version not in (None, lent.version):
+            if label is not None:
+                if label not in self.labels:
+                    raise errors.InvalidRequest(f"Unrecognized servable version label: {label}")
+                version = self.labels[label]
+            wanted = max(self._servables, default=None) if version is None else version
+            lent = self._servables.get(wanted) if wanted is not None else None
+            if lent is None:
                 which = (
                     f"Latest({self.model_name})"
                     if version is None
@@ -89,27 +125,48 @@ class ModelManager:
                 self._changed.notify_all()
 
     def poll(self) -> None:
-        """Look at the folder once, and switch if something newer is there; for one thread only."""
-        for version in reversed(versions.versions(self.base_path)):
-            if version == self.version:
-                return
-            contents = _contents(self.base_path / str(version))
-            if self._broken.get(version) == contents:
+        """Look at the folder once, load what is missing and free what is not wanted; for one thread only."""
+        there = versions.versions(self.base_path)
+        wanted = self._wanted(there)
+        for version in wanted:
+            if version in self._servables or self._is_broken(version):
                 continue
+            contents = _contents(self.base_path / str(version))
             model = self._load(version)
             if model is None:
                 self._broken[version] = contents
-            else:
-                self._switch(_Servable(version, model))
-                return
+                return self.poll()
+            with self._changed:
+                self._servables[version] = _Servable(version, model)
+                self._states[version] = VersionState(_State.AVAILABLE)
+        if wanted and self._servables.keys() & set(wanted):
+            for version in sorted(self._servables.keys() - set(wanted)):
+                self._unload(version)
 
     def close(self, timeout: float | None = None) -> None:
-        """Unload.
+        """Unload everything.
 
         Args:
             timeout: Seconds to wait for requests that still run; after them they are cancelled.
         """
-        self._switch(None, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for version in sorted(self._servables):
+            self._unload(version, None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _wanted(self, there: list[int]) -> list[int]:
+        """Return the versions that the policy asks for, newest first."""
+        choice = self.policy.WhichOneof("policy_choice")
+        if choice == "specific":
+            return sorted(set(self.policy.specific.versions) & set(there), reverse=True)
+        if choice == "all":
+            return sorted(there, reverse=True)
+        sound = [version for version in reversed(there) if not self._is_broken(version)]
+        return sound[: self.policy.latest.num_versions or 1]
+
+    def _is_broken(self, version: int) -> bool:
+        """Return whether a version failed to load and has the same files still."""
+        broken = self._broken.get(version)
+        return broken is not None and broken == _contents(self.base_path / str(version))
 
     def _load(self, version: int) -> SessionModel | None:
         """Load and warm up, or record why not."""
@@ -134,19 +191,15 @@ class ModelManager:
         )
         return model
 
-    def _switch(self, new: "_Servable | None", timeout: float | None = None) -> None:
-        """Make a servable the current one, then wait out the requests on the old one and free it."""
+    def _unload(self, version: int, timeout: float | None = None) -> None:
+        """Take a version away from new requests, wait out those that run, and free it."""
         with self._changed:
-            old, self._current = self._current, new
-            if new is not None:
-                self._states[new.version] = VersionState(_State.AVAILABLE)
-            if old is not None:
-                self._states[old.version] = VersionState(_State.UNLOADING)
-                self._changed.wait_for(lambda: not old.users, timeout)
-        if old is not None:
-            old.model.close()
-            self._set(old.version, VersionState(_State.END))
-            _logger.info("%s version %d unloaded", self.model_name, old.version)
+            servable = self._servables.pop(version)
+            self._states[version] = VersionState(_State.UNLOADING)
+            self._changed.wait_for(lambda: not servable.users, timeout)
+        servable.model.close()
+        self._set(version, VersionState(_State.END))
+        _logger.info("%s version %d unloaded", self.model_name, version)
 
     def _set(self, version: int, state: VersionState) -> None:
         with self._changed:

@@ -7,7 +7,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from schema import features
 from serving import errors, versions, warmup
-from serving.manager import ModelManager, VersionState
+from serving.manager import ModelManager, Policy, VersionState
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -134,3 +134,72 @@ def test_a_lent_model_outlives_the_switch(manager, base_path, models, movie_cata
         assert (version, round(float(rating[0]))) == (1, 1)
     switch.join()
     assert manager.states[1] == VersionState(State.END)
+
+
+@pytest.fixture
+def three(base_path, models):
+    """A serving folder with versions 1, 2 and 3."""
+    versions.publish(models[2], base_path, fingerprint="two")
+    versions.publish(models[3], base_path, fingerprint="three")
+    return base_path
+
+
+def loaded(manager):
+    return sorted(version for version, state in manager.states.items() if state.state == State.AVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        (Policy(), [3]),
+        (Policy(latest=Policy.Latest(num_versions=2)), [2, 3]),
+        (Policy(all=Policy.All()), [1, 2, 3]),
+        (Policy(specific=Policy.Specific(versions=[1, 3, 9])), [1, 3]),
+    ],
+)
+def test_the_policy_says_which_versions_serve(three, policy, served):
+    manager = ModelManager("deepfm", three, policy)
+    manager.poll()
+    assert loaded(manager) == served
+    for version in (1, 2, 3):
+        if version in served:
+            with manager.servable(version) as (answering, _):
+                assert answering == version
+        else:
+            with pytest.raises(errors.ModelNotFound), manager.servable(version):
+                pass
+    manager.close(0)
+
+
+def test_another_policy_loads_before_it_unloads(three, broken_model):
+    manager = ModelManager("deepfm", three, Policy(specific=Policy.Specific(versions=[3])))
+    manager.poll()
+    versions.publish(broken_model, three, fingerprint="broken")
+    manager.policy = Policy(specific=Policy.Specific(versions=[4]))
+    manager.poll()
+    assert loaded(manager) == [3]
+    manager.policy = Policy(specific=Policy.Specific(versions=[1]))
+    manager.poll()
+    assert loaded(manager) == [1]
+    manager.close(0)
+
+
+def test_a_label_stands_for_a_version_that_serves(three):
+    manager = ModelManager("deepfm", three, Policy(all=Policy.All()))
+    manager.poll()
+    manager.set_labels({"stable": 1, "canary": 3})
+    for label, version in (("stable", 1), ("canary", 3)):
+        with manager.servable(label=label) as (answering, _):
+            assert answering == version
+    with (
+        pytest.raises(errors.InvalidRequest, match=r"^Unrecognized servable version label: beta$"),
+        manager.servable(label="beta"),
+    ):
+        pass
+    with pytest.raises(errors.LabelUnavailable, match="assign label to 9 of model deepfm, which is not"):
+        manager.set_labels({"stable": 9})
+    assert manager.labels == {"stable": 1, "canary": 3}
+    manager.set_labels({"stable": 1, "next": 9}, allow_unavailable=True)
+    with pytest.raises(errors.ModelNotFound, match=r"Specific\(deepfm, 9\)"), manager.servable(label="next"):
+        pass
+    manager.close(0)

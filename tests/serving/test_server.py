@@ -11,17 +11,19 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
 from schema import features
-from serving import errors, versions, wire
+from serving import errors, release, versions, wire
 from serving.client import Client
 from serving.server import Server, ServerConfig
 
@@ -223,11 +225,118 @@ def test_a_port_is_for_one_server(server, tmp_path):
         ({"grpc_max_threads": 0}, "`grpc_max_threads` must be positive, got 0"),
         ({"file_system_poll_wait_seconds": -1}, "`file_system_poll_wait_seconds` must not be negative"),
         ({"drain_seconds": -1}, "`drain_seconds` must not be negative, got -1"),
+        ({"model_base_path": None}, "give either `model_base_path` or `model_config_file`"),
+        (
+            {"model_config_file": Path("models.config")},
+            "give either `model_base_path` or `model_config_file`",
+        ),
     ],
 )
 def test_config(settings, message):
     with pytest.raises(ValueError, match=message):
-        ServerConfig(model_base_path=Path("serving"), **settings)
+        ServerConfig(**{"model_base_path": Path("serving"), **settings})
+
+
+def _wait_until(holds):
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_releases_reach_a_server_through_its_config_file(start_server, tmp_path, models, movie_catalogue):
+    base_path = tmp_path / "serving" / "deepfm"
+    inputs = movie_catalogue.predict_inputs([0], [8])
+    for bias in (1, 2, 3):
+        versions.publish(models[bias], base_path, fingerprint=str(bias))
+    release.publish(base_path, 1)
+    server = start_server(
+        None,
+        model_config_file=tmp_path / "serving" / "models.config",
+        model_config_file_poll_wait_seconds=0.05,
+        file_system_poll_wait_seconds=0.0,
+    )
+    stubs = Stubs(server.port)
+
+    def answered(**spec):
+        response = stubs.predict(inputs=inputs, **spec)
+        assert round(response.outputs[RATING].float_val[0]) == response.model_spec.version.value
+        return response.model_spec.version.value
+
+    assert answered() == answered(label="stable") == 1
+    assert _code_and_message(lambda: answered(version=2))[0] == Code.NOT_FOUND
+    release.canary(base_path, 2, 10.0, "try")
+    _wait_until(lambda: "canary" in server.core.models["deepfm"].labels)
+    assert (answered(label="stable"), answered(label="canary")) == (1, 2)
+    release.promote(base_path, 3, "best")
+    _wait_until(lambda: server.core.models["deepfm"].labels["stable"] == 3)
+    assert (answered(), answered(label="stable"), answered(label="canary")) == (3, 3, 2)
+    release.rollback(base_path, "worse")
+    _wait_until(lambda: server.core.models["deepfm"].labels == {"stable": 1})
+    _wait_until(lambda: server.core.models["deepfm"].version == 1)
+    assert answered() == answered(label="stable") == 1
+    assert _code_and_message(lambda: answered(label="canary")) == (
+        Code.INVALID_ARGUMENT,
+        "Unrecognized servable version label: canary",
+    )
+    (tmp_path / "serving" / "models.config").write_text("model_config_list {")
+    time.sleep(0.2)
+    assert answered(label="stable") == 1
+
+
+def test_a_configuration_comes_by_request_too(start_server, tmp_path, models, movie_catalogue):
+    for bias in (1, 2):
+        versions.publish(models[bias], tmp_path / "serving", fingerprint=str(bias))
+    server = start_server(tmp_path / "serving")
+    stubs = Stubs(server.port)
+    inputs = movie_catalogue.predict_inputs([0], [8])
+
+    def reload(text):
+        request = model_management_pb2.ReloadConfigRequest()
+        text_format.Parse(text, request.config)
+        return stubs.models.HandleReloadConfigRequest(request, timeout=20)
+
+    def model(name, rest=""):
+        return (
+            f'config {{ name: "{name}" base_path: "{tmp_path}/serving" model_platform: "tensorflow" {rest} }}'
+        )
+
+    policy = "model_version_policy { specific { versions: 1 } }"
+    labels = 'version_labels { key: "old" value: 1 }'
+    assert (
+        reload(f"model_config_list {{ {model('a', policy + labels)} {model('b')} }}").status.error_code == 0
+    )
+    assert stubs.predict(inputs=inputs, name="a", label="old").model_spec.version.value == 1
+    assert stubs.predict(inputs=inputs, name="b").model_spec.version.value == 2
+    assert _code_and_message(lambda: stubs.predict(inputs=inputs)) == (
+        Code.NOT_FOUND,
+        "Servable not found for request: Latest(deepfm)",
+    )
+    for text, code, message in (
+        ("", Code.INVALID_ARGUMENT, "ModelServerConfig had no model config list"),
+        (
+            f"model_config_list {{ {model('a')} {model('a')} }}",
+            Code.INVALID_ARGUMENT,
+            "Illegal to list model a multiple times in config list",
+        ),
+        (
+            'model_config_list { config { name: "a" base_path: "here" model_platform: "tensorflow" } }',
+            Code.INVALID_ARGUMENT,
+            "Expected model a to have an absolute path or URI; got base_path()=here",
+        ),
+        (
+            'model_config_list { config { name: "a" model_platform: "tensorflow" } }',
+            Code.INVALID_ARGUMENT,
+            "Expected model a to have base_path specified.",
+        ),
+    ):
+        assert _code_and_message(lambda text=text: reload(text)) == (code, message)
+    assert stubs.predict(inputs=inputs, name="b").model_spec.version.value == 2
+    wrong = 'version_labels { key: "new" value: 7 }'
+    assert _code_and_message(lambda: reload(f"model_config_list {{ {model('a', wrong)} }}")) == (
+        Code.FAILED_PRECONDITION,
+        "Request to assign label to 7 of model a, which is not currently available for inference",
+    )
 
 
 def test_the_life_of_a_server(tmp_path, models, broken_model, movie_catalogue):

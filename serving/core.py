@@ -1,0 +1,152 @@
+"""The models of a server, as its configuration says: TensorFlow Serving's ServerCore in small."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving import errors
+from serving.manager import ModelManager
+from serving.saved_model import SessionModel
+
+_logger = logging.getLogger(__name__)
+_PLATFORM = "tensorflow"
+
+
+class ServerCore:
+    """Holds a manager for each configured model.
+
+    Args:
+        allow_version_labels_for_unavailable_models: Whether a new label may precede the load of its version.
+    """
+
+    def __init__(self, *, allow_version_labels_for_unavailable_models: bool = False) -> None:
+        self._allow_unavailable = allow_version_labels_for_unavailable_models
+        self._managers: dict[str, ModelManager] = {}
+        self._config = model_server_config_pb2.ModelServerConfig()
+        self._changing = threading.Lock()
+
+    @property
+    def models(self) -> dict[str, ModelManager]:
+        """The manager of each model by name."""
+        return dict(self._managers)
+
+    @property
+    def available(self) -> bool:
+        """Whether there are models, and each has a version that serves."""
+        managers = self.models.values()
+        return bool(managers) and all(manager.version is not None for manager in managers)
+
+    def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Take a configuration over: load what it adds, then move labels, then unload what it drops.
+
+        Raises:
+            InvalidRequest: The configuration is not usable; nothing changes.
+            LabelUnavailable: A label is for a version that does not serve; all else is done.
+        """
+        _check(config)
+        with self._changing:
+            self._config.CopyFrom(config)
+            wanted = {model.name: model for model in config.model_config_list.config}
+            for name in self._managers.keys() - wanted.keys():
+                self._managers.pop(name).close()
+            for name, model in wanted.items():
+                if name not in self._managers or self._managers[name].base_path != Path(model.base_path):
+                    replaced = self._managers.get(name)
+                    self._managers[name] = ModelManager(name, model.base_path)
+                    if replaced is not None:
+                        replaced.close()
+                self._managers[name].policy = model.model_version_policy
+            self._poll()
+            self._set_labels()
+
+    def poll(self) -> None:
+        """Look at every model's folder once, and switch versions where something changed."""
+        with self._changing:
+            self._poll()
+            # A label that had to wait for its version follows now.
+            with contextlib.suppress(errors.LabelUnavailable):
+                self._set_labels()
+
+    @contextlib.contextmanager
+    def servable(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[int, SessionModel]]:
+        """Lend the version that a request asks for, and its model.
+
+        Raises:
+            InvalidRequest: The spec has no name, or a label that is not known.
+            ModelNotFound: It is not available.
+        """
+        if not spec.name:
+            raise errors.InvalidRequest("ModelSpec has no name specified.")
+        choice = spec.WhichOneof("version_choice")
+        version = spec.version.value if choice == "version" else None
+        label = spec.version_label if choice == "version_label" else None
+        manager = self._managers.get(spec.name)
+        if manager is None:
+            if label is not None:
+                raise errors.InvalidRequest(f"Unrecognized servable version label: {label}")
+            which = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
+            raise errors.ModelNotFound(f"Servable not found for request: {which}")
+        with manager.servable(version, label) as lent:
+            yield lent
+
+    def close(self, timeout: float | None = None) -> None:
+        """Unload everything; requests that still run after `timeout` seconds are cancelled."""
+        with self._changing:
+            for manager in self._managers.values():
+                manager.close(timeout)
+
+    def _poll(self) -> None:
+        for manager in self._managers.values():
+            try:
+                manager.poll()
+            except OSError as error:
+                _logger.error("cannot look into %s: %s", manager.base_path, error)
+
+    def _set_labels(self) -> None:
+        for model in self._config.model_config_list.config:
+            self._managers[model.name].set_labels(
+                model.version_labels, allow_unavailable=self._allow_unavailable
+            )
+
+
+def read_model_config(path: str | Path) -> model_server_config_pb2.ModelServerConfig:
+    """Read a `--model_config_file`.
+
+    Raises:
+        InvalidRequest: It is not there, or no ModelServerConfig in protobuf's text format.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise errors.InvalidRequest(f"{path} is no model config file: {error}") from error
+
+
+def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
+    """Refuse what TensorFlow Serving refuses."""
+    if config.WhichOneof("config") == "custom_model_config":
+        raise errors.InvalidRequest("custom_model_config is not supported")
+    names = [model.name for model in config.model_config_list.config]
+    for model in config.model_config_list.config:
+        if not model.name:
+            raise errors.InvalidRequest("Expected model to have name specified.")
+        if not model.base_path:
+            raise errors.InvalidRequest(f"Expected model {model.name} to have base_path specified.")
+        if not Path(model.base_path).is_absolute():
+            raise errors.InvalidRequest(
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()="
+                f"{model.base_path}"
+            )
+        if model.model_platform != _PLATFORM:
+            raise errors.InvalidRequest(
+                f"Model {model.name} has model_platform {model.model_platform!r}; "
+                f"{_PLATFORM!r} alone is supported"
+            )
+        if names.count(model.name) > 1:
+            raise errors.InvalidRequest(f"Illegal to list model {model.name} multiple times in config list")
