@@ -171,8 +171,8 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     if version:
         serving = summary["serving_dir"]
         console.print(
-            f"ask it  deepfm serve --model-base-path {serving}\n"
-            f"        deepfm rank --model-base-path {serving} --uid 1 --top 10",
+            f"ask it  deepfm serve --model_base_path {serving}\n"
+            f"        deepfm rank --model_base_path {serving} --uid 1 --top 10",
             markup=False,
             highlight=False,
             soft_wrap=True,

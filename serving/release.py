@@ -88,8 +88,16 @@ def served(base_path: str | Path) -> int | None:
 
 
 def publish(base_path: str | Path, version: int) -> Release:
-    """Make a version that was just pushed the stable one; a canary goes on."""
-    return _change(base_path, version, "publish", "pushed", lambda now: _stable(now, version))
+    """Make a version that was just pushed the stable one; a canary goes on.
+
+    A version that was stable before is not brought back: pushing it again must not undo a rollback.
+    """
+    known = {release.stable for release in releases(base_path)}
+
+    def change(now: Release) -> Release:
+        return now if version in known else _stable(now, version)
+
+    return _change(base_path, version, "publish", "pushed", change)
 
 
 def promote(base_path: str | Path, version: int, reason: str) -> Release:

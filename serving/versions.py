@@ -5,6 +5,8 @@ in. A version appears whole or not at all, and its number is never used again.
 """
 
 import contextlib
+import dataclasses
+import datetime
 import errno
 import fcntl
 import hashlib
@@ -13,7 +15,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ ASSETS_EXTRA = "assets.extra"
 MANIFEST = Path(ASSETS_EXTRA, "manifest.json")
 """The manifest, relative to the version's folder."""
 
+PUBLICATION = "publication"  # key of the manifest
 _FINGERPRINT = "fingerprint"
-_PUBLICATION = "publication"
 # TensorFlow Serving passes over every name that is no number.
 _INCOMING = ".incoming-"
 _LOCK = ".publish.lock"
@@ -69,6 +71,30 @@ def require(base_path: str | Path, version: int) -> Path:
     return folder
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the folder of a version tells."""
+
+    manifest: dict[str, Any]
+    published: datetime.datetime  # UTC
+    bytes: int  # of all its files
+
+
+def describe(base_path: str | Path, version: int) -> Description:
+    """Describe a version.
+
+    Raises:
+        ModelNotFound: There is no such version.
+        ValueError: The manifest is not a JSON object.
+    """
+    folder = require(base_path, version)
+    return Description(
+        manifest=_read_manifest(folder),
+        published=datetime.datetime.fromtimestamp((folder / SAVED_MODEL).stat().st_mtime, datetime.UTC),
+        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+    )
+
+
 def content_fingerprint(folder: str | Path) -> str:
     """Return a SHA-256 over the names and contents of a folder's files, as hex."""
     digest = hashlib.sha256()
@@ -83,10 +109,16 @@ def content_fingerprint(folder: str | Path) -> str:
 def publication(base_path: str | Path, fingerprint: str) -> str | None:
     """Return which publication the latest version came by, if it has that fingerprint; else None."""
     found = _latest_of(Path(base_path), fingerprint)
-    return None if found is None else _read_manifest(Path(base_path, str(found))).get(_PUBLICATION)
+    return None if found is None else _read_manifest(Path(base_path, str(found))).get(PUBLICATION)
 
 
-def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, publication: str = "") -> int:
+def publish(
+    model_dir: str | Path,
+    base_path: str | Path,
+    *,
+    fingerprint: str,
+    entries: Mapping[str, Any] | None = None,
+) -> int:
     """Copy a model into the serving folder as its next version.
 
     The copy is made beside the versions, forced to disk, and renamed into place, so that no server ever
@@ -99,7 +131,7 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, p
         base_path: The serving folder, on a local file system; made if missing.
         fingerprint: Identity of what is published; written into the version's manifest, beside what
             the model's own manifest says.
-        publication: Identity of this publication, if it has one; written there too.
+        entries: What the manifest says beside; `PUBLICATION` is the identity of this publication.
 
     Returns:
         The version: one more than the highest that ever was.
@@ -123,8 +155,7 @@ def publish(model_dir: str | Path, base_path: str | Path, *, fingerprint: str, p
             return published
         incoming = base / f"{_INCOMING}{uuid.uuid4().hex}"
         try:
-            entries = {_FINGERPRINT: fingerprint} | ({_PUBLICATION: publication} if publication else {})
-            _copy(source, incoming, entries)
+            _copy(source, incoming, {**(entries or {}), _FINGERPRINT: fingerprint})
             version = _rename_to_next(incoming, base)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
@@ -162,11 +193,11 @@ def _latest_of(base: Path, fingerprint: str) -> int | None:
     return None
 
 
-def _copy(source: Path, target: Path, entries: dict[str, str]) -> None:
+def _copy(source: Path, target: Path, entries: Mapping[str, Any]) -> None:
     """Copy a model and put entries into its manifest, all of it on the disk at the end."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     (target / MANIFEST).parent.mkdir(exist_ok=True)
-    content = _read_manifest(target) | entries
+    content = {**_read_manifest(target), **entries}
     (target / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for folder, _, files in os.walk(target):
         # The source may be read-only, and a folder copies its mode.

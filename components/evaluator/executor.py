@@ -9,9 +9,9 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from components import progress
+from components.evaluator.properties import TEST_RMSE
+from components.evaluator.results import BASELINE_FILE, read_evaluation
 from components.served_model.properties import BASELINE_VERSION, COMPARABLE
-
-BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
 
 
 class Executor(tfx_evaluator.Executor):
@@ -46,3 +46,5 @@ class Executor(tfx_evaluator.Executor):
         super().Do(input_dict, output_dict, exec_properties)
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])
         io_utils.write_string_file(os.path.join(evaluation.uri, BASELINE_FILE), baseline)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing.set_float_custom_property(TEST_RMSE, read_evaluation(evaluation.uri).overall.rmse)

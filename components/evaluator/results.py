@@ -10,8 +10,8 @@ import tensorflow_model_analysis as tfma
 from tfx.utils import io_utils
 
 from components.evaluator import rating_errors
-from components.evaluator.executor import BASELINE_FILE
 
+BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
 OVERALL = "overall"  # name of the slice that is the whole test split
 
 

@@ -14,8 +14,6 @@ from tfx.utils import proto_utils
 from components.serving_validator.report import FINGERPRINT
 from serving import versions
 
-PUBLICATION = "publication"  # execution property
-
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
     """Puts the publication into the execution properties, and so into the cache key.
@@ -51,5 +49,5 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
                 )
                 or uuid.uuid4().hex
             )
-        output.exec_properties[PUBLICATION].string_value = publication
+        output.exec_properties[versions.PUBLICATION].string_value = publication
         return output

@@ -9,9 +9,9 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components import progress
-from components.pusher.driver import PUBLICATION
+from components.evaluator.properties import TEST_RMSE
 from components.serving_validator.report import FINGERPRINT
-from serving import versions
+from serving import release, versions
 
 
 class Executor(tfx_pusher.Executor):
@@ -23,7 +23,7 @@ class Executor(tfx_pusher.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publish under the next number, and record the number in the pushed model's properties."""
+        """Publish under the next number, release it, and record the number in the artifact."""
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):
@@ -32,16 +32,24 @@ class Executor(tfx_pusher.Executor):
             return
         destination = PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        infra_blessing = artifact_utils.get_single_instance(
-            input_dict[standard_component_specs.INFRA_BLESSING_KEY]
+        model_blessing, infra_blessing = (
+            artifact_utils.get_single_instance(input_dict[key])
+            for key in (
+                standard_component_specs.MODEL_BLESSING_KEY,
+                standard_component_specs.INFRA_BLESSING_KEY,
+            )
         )
         base_directory = destination.filesystem.base_directory
         version = versions.publish(
             self.GetModelPath(input_dict),
             base_directory,
             fingerprint=infra_blessing.get_string_custom_property(FINGERPRINT),
-            publication=exec_properties[PUBLICATION],
+            entries={
+                versions.PUBLICATION: exec_properties[versions.PUBLICATION],
+                TEST_RMSE: model_blessing.get_float_custom_property(TEST_RMSE),
+            },
         )
+        release.publish(base_directory, version)
         self._MarkPushed(
             pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)
         )

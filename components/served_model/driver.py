@@ -12,7 +12,7 @@ from tfx.types import artifact_utils
 
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
-from serving import versions
+from serving import release, versions
 
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
@@ -42,7 +42,7 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
 
 def baseline(serving_dir: str, training_identity: str) -> int:
     """Return the version that a run is to be compared with; 0 for none."""
-    served = versions.latest(serving_dir)
+    served = release.served(serving_dir)
     if served is None:
         return NO_VERSION
     manifest = versions.manifest(serving_dir, served)

@@ -65,11 +65,11 @@ def test_data_that_does_not_exist_is_one_sentence(deepfm):
         (("plot-model", "no/such/model.png"), "no/such/model.png"),
         (("generate-data", "file"), "file"),
         (
-            ("predict", "--uid", "1", "--mid", "1", "--model-base-path", "bare"),
+            ("predict", "--uid", "1", "--mid", "1", "--model_base_path", "bare"),
             "version 1 in bare has no catal",
         ),
         (("status", "--runs", "damaged"), "summary.json is damaged"),
-        (("serve", "--model-base-path", "bare", "--port", "99999"), "--port"),
+        (("serve", "--model_base_path", "bare", "--port", "99999"), "--port"),
     ],
 )
 def test_a_slip_is_a_few_words_and_no_stack_trace(deepfm, tmp_path, arguments, said):

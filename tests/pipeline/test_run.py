@@ -150,7 +150,7 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
     with SessionModel(version) as model:
         predicted = model.run("predict", tables.predict_inputs([1, 1], [1, 2]))[features.RATING.name]
         ranked = model.run("rank", tables.rank_inputs(1, tables.mids))
-    server = project.start("serve", "--model-base-path", summary["serving_dir"], "--port", "0")
+    server = project.start("serve", "--model_base_path", summary["serving_dir"], "--port", "0")
     try:
         ready = server.stdout.readline()
         assert "serving deepfm version 1 at" in ready

@@ -88,6 +88,14 @@ def test_a_rollback_ends_the_canary(base):
     assert told(base) == ([1], {"stable": 1})
 
 
+def test_pushing_a_version_again_does_not_undo_a_rollback(base):
+    release.publish(base, 2)
+    release.publish(base, 3)
+    release.rollback(base, "worse")
+    assert release.publish(base, 3).stable == 2
+    assert told(base) == ([2], {"stable": 2})
+
+
 def test_who_when_and_why_are_kept(base):
     before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     release.publish(base, 1)

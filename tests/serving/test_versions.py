@@ -48,7 +48,7 @@ def test_complete_versions_only(tmp_path):
 
 
 def test_publish_copies_everything(model_dir, base_path):
-    assert versions.publish(model_dir, base_path, fingerprint="a", publication="p1") == 1
+    assert versions.publish(model_dir, base_path, fingerprint="a", entries={versions.PUBLICATION: "p1"}) == 1
     published = _files(base_path / "1")
     assert json.loads(published.pop("assets.extra/manifest.json")) == {
         "rmse": 0.85,
@@ -71,11 +71,11 @@ def test_publish_is_idempotent(model_dir, base_path):
 
 def test_the_publication_is_known_while_it_is_the_latest(model_dir, base_path):
     assert versions.publication(base_path, "a") is None
-    versions.publish(model_dir, base_path, fingerprint="a", publication="p1")
-    assert versions.publish(model_dir, base_path, fingerprint="a", publication="p2") == 1
+    versions.publish(model_dir, base_path, fingerprint="a", entries={versions.PUBLICATION: "p1"})
+    assert versions.publish(model_dir, base_path, fingerprint="a", entries={versions.PUBLICATION: "p2"}) == 1
     assert versions.publication(base_path, "a") == "p1"
     assert versions.publication(base_path, "b") is None
-    versions.publish(model_dir, base_path, fingerprint="b", publication="p3")
+    versions.publish(model_dir, base_path, fingerprint="b", entries={versions.PUBLICATION: "p3"})
     assert versions.publication(base_path, "a") is None
     (base_path / "2" / versions.MANIFEST).write_text("{")
     assert versions.publication(base_path, "b") is None

@@ -12,6 +12,7 @@ from tfx.utils import path_utils
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor
+from components.evaluator.properties import TEST_RMSE
 from components.evaluator.results import read_evaluation
 from components.served_model.properties import BASELINE_VERSION, COMPARABLE
 from schema import features
@@ -108,6 +109,7 @@ def evaluate(tmp_path, examples):
         )
         found = read_evaluation(evaluation.uri)
         assert Path(blessing.uri, "BLESSED").exists() == found.blessed
+        assert blessing.get_float_custom_property(TEST_RMSE) == found.overall.rmse
         return found
 
     return run

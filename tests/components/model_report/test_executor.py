@@ -10,8 +10,7 @@ from tfx.types import standard_artifacts
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
-from components.evaluator.executor import BASELINE_FILE
-from components.evaluator.results import read_evaluation
+from components.evaluator.results import BASELINE_FILE, read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE, ModelReport
 from components.model_report.config import DatasetFacts
 from components.model_report.executor import Executor

@@ -8,10 +8,11 @@ from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils, proto_utils
 
-from components.pusher.driver import PUBLICATION, Driver
+from components.evaluator.properties import TEST_RMSE
+from components.pusher.driver import Driver
 from components.pusher.executor import Executor, pushed_version
 from components.serving_validator.report import FINGERPRINT
-from serving import versions
+from serving import release, versions
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def push(tmp_path, serving_dir, publications):
         for artifact, blessed in ((model_blessing, model_blessed), (infra_blessing, infra_blessed)):
             if blessed is not None:
                 artifact.set_int_custom_property("blessed", blessed)
+        model_blessing.set_float_custom_property(TEST_RMSE, 0.875)
         infra_blessing.uri = str(tmp_path / "infra_blessing" / fingerprint)
         infra_blessing.set_int_custom_property("has_model", 1)
         infra_blessing.set_string_custom_property(FINGERPRINT, fingerprint)
@@ -44,9 +46,9 @@ def push(tmp_path, serving_dir, publications):
         inputs = {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]}
         properties = {"push_destination": proto_utils.proto_to_json(destination)}
         info = ExecutionInfo(input_dict=inputs, exec_properties=properties)
-        driven = Driver(handle).run(info).exec_properties[PUBLICATION].string_value
+        driven = Driver(handle).run(info).exec_properties[versions.PUBLICATION].string_value
         publications.append(driven)
-        Executor().Do(inputs, {"pushed_model": [pushed]}, {**properties, PUBLICATION: driven})
+        Executor().Do(inputs, {"pushed_model": [pushed]}, {**properties, versions.PUBLICATION: driven})
         return pushed
 
     return run
@@ -68,8 +70,20 @@ def test_a_model_with_both_blessings_becomes_version_1(push, serving_dir, public
         "dataset": "tiny",
         "fingerprint": "one",
         "publication": publication,
+        "test_rmse": 0.875,
     }
     assert (serving_dir / "1" / versions.SAVED_MODEL).read_bytes() == b"graph one"
+
+
+def test_what_is_pushed_is_released(push, serving_dir):
+    push()
+    push(fingerprint="two")
+    assert release.served(serving_dir) == 2
+    release.rollback(serving_dir, "worse")
+    assert pushed_version(push(fingerprint="two")) == 2
+    assert release.served(serving_dir) == 1
+    assert pushed_version(push(fingerprint="three")) == 3
+    assert release.served(serving_dir) == 3
 
 
 def test_the_same_model_again_is_still_version_1(push, serving_dir, publications):

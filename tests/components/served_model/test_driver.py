@@ -9,7 +9,7 @@ from tfx.types import standard_artifacts
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.served_model.driver import Driver, baseline
 from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
-from serving import versions
+from serving import release, versions
 
 IDENTITY = hashlib.sha256(b"rows random 1 epochs 2").hexdigest()
 
@@ -70,10 +70,13 @@ def test_the_first_training_again_has_no_baseline(publish, serving_dir):
 
 
 def test_after_a_rollback_the_baseline_is_what_is_served(publish, serving_dir):
-    publish("one", training_identity="other", baseline_version=0)
-    publish("two", training_identity="another", baseline_version=1)
-    shutil.rmtree(serving_dir / "2")
+    for name in ("one", "two"):
+        release.publish(serving_dir, publish(name, training_identity=name, baseline_version=0))
+    assert baseline(str(serving_dir), "mine") == 2
+    release.rollback(serving_dir, "worse")
     assert baseline(str(serving_dir), "mine") == 1
+    shutil.rmtree(serving_dir / "1")
+    assert baseline(str(serving_dir), "mine") == 2
 
 
 def test_the_driver_puts_three_properties_where_nothing_is_served(drive):

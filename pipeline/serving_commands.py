@@ -1,0 +1,214 @@
+"""The commands of `deepfm` on what is served: ask it, and say which version it is."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.summaries import last_serving_dir
+from pipeline.terminal import console, quiet_imports, say, stop
+from schema import features
+from serving import versions
+from serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from serving.client import Client
+
+app = typer.Typer()
+
+_DEFAULT_PORT = 8500
+_RUNS = Path("runs")
+
+ServingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model_base_path", help="Folder of the model's versions; that of the last run if not given."
+    ),
+]
+Target = Annotated[str, typer.Option("--target", help="host:port of the server.")]
+Version = Annotated[int, typer.Argument(help="Which version.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept with who and when.")]
+
+
+@app.command()
+def serve(
+    model_base_path: ServingDir = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _DEFAULT_PORT,
+) -> None:
+    """Answer gRPC queries as TensorFlow Serving does, on this machine."""
+    with quiet_imports():
+        from serving import release, server  # noqa: PLC0415
+        from serving.wire import HOST  # noqa: PLC0415
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    folder = _serving_dir(model_base_path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config_file = release.write_models_config(folder)
+    except (OSError, ValueError) as error:
+        raise stop(str(error)) from error
+    config = server.ServerConfig(
+        model_config_file=config_file, model_config_file_poll_wait_seconds=1.0, port=port
+    )
+
+    def ready(started: server.Server) -> None:
+        for name, manager in started.core.models.items():
+            version = manager.version
+            served = (
+                f"version {version}"
+                if version is not None
+                else f"no version yet, until {manager.base_path} has one,"
+            )
+            say(f"serving {name} {served} at {HOST}:{started.port}")
+
+    try:
+        server.serve(config, ready)
+    except ServingError as error:
+        raise stop(str(error)) from error
+
+
+@app.command()
+def predict(
+    uid: Annotated[int, typer.Option(help="User.")],
+    mid: Annotated[list[int], typer.Option(help="Movie; may be given several times.")],
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Ask what a user would rate movies."""
+    try:
+        with _client(target, model_base_path) as client:
+            ratings = client.predict([(uid, m) for m in mid])
+            titles = client.catalogue.titles(mid)
+    except ServingError as error:
+        raise stop(str(error)) from error
+    _print_movies(zip(mid, titles, ratings, strict=True))
+
+
+@app.command()
+def rank(
+    uid: Annotated[int, typer.Option(help="User.")],
+    top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Ask for the movies that a user would rate highest."""
+    try:
+        with _client(target, model_base_path) as client:
+            ranked = client.rank(uid, top=top)
+    except ServingError as error:
+        raise stop(str(error)) from error
+    _print_movies((movie.mid, movie.title, movie.rating) for movie in ranked)
+
+
+@app.command()
+def models(model_base_path: ServingDir = None, target: Target = f"127.0.0.1:{_DEFAULT_PORT}") -> None:
+    """List the versions: label, state on the server, metrics, size."""
+    from serving import release  # noqa: PLC0415
+    from serving.control import ModelControl  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    try:
+        labels = release.current(folder).labels
+        with ModelControl(target) as control:
+            states = control.states(versions.MODEL_NAME)
+        table = Table("version", "label", "state", "dataset", "test RMSE", "published", "MB", box=None)
+        for version in versions.versions(folder):
+            found = versions.describe(folder, version)
+            table.add_row(
+                str(version),
+                ", ".join(label for label, labelled in labels.items() if labelled == version),
+                states.get(version, "-"),
+                escape(str(found.manifest.get("dataset", "-"))),
+                f"{found.manifest['test_rmse']:.4f}" if "test_rmse" in found.manifest else "-",
+                f"{found.published:%Y-%m-%d %H:%M}",
+                f"{found.bytes / 1e6:.1f}",
+            )
+    except (ServingError, ValueError) as error:
+        raise stop(str(error)) from error
+    console.print(table)
+    if not states:
+        say(f"no server at {target}: the states are not known")
+
+
+@app.command()
+def canary(
+    version: Version,
+    percent: Annotated[float, typer.Option(min=0, max=100, help="Share of the users; 0 ends it.")],
+    reason: Reason = "",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Serve a version, under the label `canary`, to a share of the users."""
+    from serving import release  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    try:
+        release.canary(folder, version, percent, reason)
+    except (ServingError, ValueError) as error:
+        raise stop(str(error)) from error
+    say(f"version {version} is the canary of {percent:g}% of the users" if percent else "no canary")
+
+
+@app.command()
+def promote(version: Version, reason: Reason = "", model_base_path: ServingDir = None) -> None:
+    """Make a version the stable one."""
+    from serving import release  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    try:
+        now = release.promote(folder, version, reason)
+    except (ServingError, ValueError) as error:
+        raise stop(str(error)) from error
+    say(f"version {now.stable} is stable" + (f", before it {now.previous}" if now.previous else ""))
+
+
+@app.command()
+def rollback(
+    version: Annotated[
+        int | None, typer.Argument(help="Which version; the stable one before this one if not given.")
+    ] = None,
+    reason: Reason = "",
+    model_base_path: ServingDir = None,
+) -> None:
+    """Make an earlier version the stable one again, at once."""
+    from serving import release  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    try:
+        now = release.rollback(folder, reason, version)
+    except (ServingError, ValueError) as error:
+        raise stop(str(error)) from error
+    say(f"version {now.stable} is stable again, in place of {now.previous}")
+
+
+def _serving_dir(given: Path | None) -> Path:
+    """Return the given folder, or that of the last run."""
+    folder = given or last_serving_dir(_RUNS)
+    if folder is None:
+        raise stop(f"no served model in {_RUNS}; start a run with `deepfm run` or give --model_base_path")
+    return folder
+
+
+def _client(target: str, model_base_path: Path | None) -> "Client":
+    from serving import catalogue, release  # noqa: PLC0415
+    from serving.client import Client  # noqa: PLC0415
+
+    folder = _serving_dir(model_base_path)
+    version = release.served(folder)
+    if version is None:
+        raise stop(f"{folder} holds no version; start a run with `deepfm run`")
+    try:
+        tables = catalogue.Catalogue.load(folder / str(version) / catalogue.FOLDER)
+    except (OSError, ValueError) as error:
+        raise stop(f"version {version} in {folder} has no catalogue to read: {error}") from error
+    return Client(target, tables)
+
+
+def _print_movies(rows: Iterable[tuple[int, str, float]]) -> None:
+    table = Table(features.MID.name, features.TITLE.name, features.RATING.name, box=None)
+    for mid, title, rating in rows:
+        table.add_row(str(mid), escape(title), f"{rating:.2f}")
+    console.print(table)
