@@ -16,11 +16,11 @@ from typing import Self
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from schema import features
 from serving import errors, versions, wire
 from serving.catalogue import Catalogue
+from serving.protos import predict_pb2, prediction_service_pb2_grpc
 
 PREDICT_SIGNATURE = "predict"
 RANK_SIGNATURE = "rank"

@@ -8,9 +8,9 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from serving import errors
+from serving.protos import tensor_pb2, types_pb2
 
 HOST: Final = "127.0.0.1"
 MAX_MESSAGE_BYTES: Final = 64 << 20

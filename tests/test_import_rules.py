@@ -108,7 +108,7 @@ def test_features_need_the_standard_library_alone():
     [
         (
             "serving.client",
-            {"tfx", "tfx_bsl", "apache_beam", "tensorflow_transform", "tensorflow_model_analysis"},
+            {"tensorflow", "tfx", "tfx_bsl", "apache_beam", "tensorflow_transform"},
         ),
         ("pipeline.cli", {"tensorflow", "tfx", "apache_beam", "keras", "numpy"}),
     ],
