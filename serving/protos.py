@@ -44,6 +44,7 @@ def _without_tensorflow() -> Iterator[None]:
 
 
 with _without_tensorflow():
+    from tensorflow.core.example import example_pb2
     from tensorflow.core.framework import tensor_pb2, types_pb2
     from tensorflow_serving.apis import (
         get_model_status_pb2,
@@ -55,6 +56,7 @@ with _without_tensorflow():
     from tensorflow_serving.config import model_server_config_pb2
 
 __all__ = [
+    "example_pb2",
     "get_model_status_pb2",
     "model_management_pb2",
     "model_server_config_pb2",

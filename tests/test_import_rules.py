@@ -19,7 +19,7 @@ NAMES = {
 }
 FEATURES_FILE = "schema/features.py"
 NO_FEATURE = {
-    ("serving/client.py", "uid"),  # the argument of `Client.rank` that an error names
+    ("serving/client/logic.py", "uid"),  # the argument of `Client.rank` that an error names
 }
 
 

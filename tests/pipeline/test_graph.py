@@ -269,7 +269,7 @@ def test_an_edit_runs_the_nodes_that_it_concerns_again(config, project, edited, 
     assert {node for node in NODES if after[node] != before[node]} == reruns
 
 
-@pytest.mark.parametrize("edited", ["pipeline/graph.py", "pipeline/cli.py", "serving/client.py"])
+@pytest.mark.parametrize("edited", ["pipeline/graph.py", "pipeline/cli.py", "serving/client/client.py"])
 def test_an_edit_of_what_no_node_runs_leaves_the_cache_whole(config, project, edited):
     before = _fingerprints(config)
     with (project / edited).open("a") as file:

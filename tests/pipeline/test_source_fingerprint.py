@@ -109,7 +109,7 @@ def test_an_edit_of_what_a_module_uses_changes_it(project, module, edited):
         ("components.data_gate.component", "schema/schema.pbtxt"),
         ("components.trainer.run_fn", "schema/schema.pbtxt"),
         ("components.transform.preprocessing", "components/trainer/run_fn.py"),
-        ("components.pusher.executor", "serving/client.py"),
+        ("components.pusher.executor", "serving/client/client.py"),
     ],
 )
 def test_an_edit_elsewhere_does_not(project, module, edited):

@@ -32,8 +32,9 @@ request = protos.predict_pb2.PredictRequest()
 made = tf.make_tensor_proto([1.5])
 request.inputs["x"].CopyFrom(made)
 print(tf.make_ndarray(request.inputs["x"]).tolist(), type(made) is protos.tensor_pb2.TensorProto)
+print(tf.train.Example is protos.example_pb2.Example)
 """
-    assert _run(code) == ["[1.5] True"]
+    assert _run(code) == ["[1.5] True", "True"]
 
 
 def test_tensorflow_may_come_before_them():

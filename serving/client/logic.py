@@ -1,0 +1,252 @@
+"""What is asked of a model and how its answers are read, without a connection.
+
+A call is a generator: it yields requests that may be sent at once, is sent their responses in the same
+order, and returns the result. So one text serves the client that blocks and the one that awaits.
+"""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
+from typing import Final, TypeAlias, TypeVar
+
+import numpy as np
+
+from schema import features
+from serving import errors, wire
+from serving.catalogue import Catalogue
+from serving.client.routing import Router
+from serving.protos import example_pb2, predict_pb2
+
+PREDICT_SIGNATURE: Final = "predict"
+RANK_SIGNATURE: Final = "rank"
+EXAMPLES_SIGNATURE: Final = "serving_default"
+EXAMPLES_INPUT: Final = "examples"
+
+ROWS_PER_REQUEST: Final = 8192
+"""Pairs or movies of one request: a few hundred bytes each, so far below `wire.MAX_MESSAGE_BYTES`."""
+
+REQUESTS_AT_ONCE: Final = 4
+"""Requests of one call that are under way together; a server's queue is shared with other callers."""
+
+_NO_STRING = features.MISSING_STRING.encode()
+
+Result = TypeVar("Result")
+Call: TypeAlias = Generator[list[predict_pb2.PredictRequest], list[predict_pb2.PredictResponse], Result]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendation:
+    """A movie for a user."""
+
+    mid: int
+    title: str  # empty if the catalogue lacks the movie
+    rating: float  # predicted, in stars
+
+
+class Deadline:
+    """The time by which a call must be over, however many requests it takes.
+
+    Args:
+        seconds: From the first request on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def left(self) -> float:
+        """Return the seconds that are left for a request.
+
+        Raises:
+            DeadlineExceeded: There are none.
+        """
+        if self._end is None:
+            self._end = time.monotonic() + self._seconds
+            return self._seconds
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise errors.DeadlineExceeded(
+                f"not all was asked within {self._seconds:g} s; allow more time, or ask for less"
+            )
+        return left
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCalls:
+    """The calls of one model."""
+
+    catalogue: Catalogue  # features of users and movies, and titles
+    model_name: str  # that the model is served under
+    timeout: float  # seconds that a call may take, more than 0
+    examples: bool  # send tf.Examples, not raw tensors
+    router: Router | None  # chooses the version; None: the server does
+
+    def __post_init__(self) -> None:
+        if self.timeout <= 0:
+            raise ValueError(f"`timeout` must be positive, got {self.timeout}")
+
+    def predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> Call[np.ndarray]:
+        """Predict ratings; arguments and result as `Client.predict`."""
+        ids = _ids("pairs", pairs)
+        if ids.size == 0:
+            return np.empty(0, np.float32)
+        if ids.ndim != 2 or ids.shape[1] != 2:
+            raise errors.InvalidRequest(f"`pairs` must be of shape [n, 2], got {list(ids.shape)}")
+        parts = [(label, rows) for label, of_label in self._labels(ids[:, 0]) for rows in _parts(of_label)]
+        answers = yield from _asked(
+            self._predict_request(ids[rows, 0], ids[rows, 1], label) for label, rows in parts
+        )
+        ratings = np.empty(len(ids), np.float32)
+        for (_, rows), outputs in zip(parts, answers, strict=True):
+            ratings[rows] = _output(outputs, features.RATING, np.float32, len(rows))
+        return ratings
+
+    def rank(
+        self,
+        uid: int,
+        mids: Sequence[int] | np.ndarray | None,
+        top: int,
+        exclude: Sequence[int] | Set[int] | np.ndarray,
+    ) -> Call[list[Recommendation]]:
+        """Rank movies for a user; arguments and result as `Client.rank`."""
+        if top < 1:
+            raise errors.InvalidRequest(f"`top` must be positive, got {top}")
+        if mids is None and not self.catalogue.mids.size:
+            raise errors.InvalidRequest("give `mids`, or a catalogue that has movies")
+        candidates = self.catalogue.mids if mids is None else _list("mids", mids)
+        excluded = _list("exclude", list(exclude) if isinstance(exclude, Set) else exclude)
+        candidates = candidates[~np.isin(candidates, excluded)]
+        if candidates.size == 0:
+            return []
+        ids = _ids("uid", uid)
+        if ids.size != 1:
+            raise errors.InvalidRequest(f"`uid` must be one id, got {list(ids.shape)}")
+        user = int(ids.item())
+        label = None if self.router is None else self.router.label(user)
+        parts = list(_parts(candidates))
+        answers = yield from _asked(self._rank_request(user, part, label) for part in parts)
+        best, ratings = [], []
+        for part, outputs in zip(parts, answers, strict=True):
+            best.append(part if self.examples else _output(outputs, features.MID, np.int64, len(part)))
+            ratings.append(_output(outputs, features.RATING, np.float32, len(part)))
+        return self._best(np.concatenate(best), np.concatenate(ratings), top)
+
+    def _labels(self, uids: np.ndarray) -> Iterator[tuple[str | None, np.ndarray]]:
+        """Yield each version's label and the rows that it gets, int64[k]."""
+        if self.router is None:
+            yield None, np.arange(len(uids))
+            return
+        users, of_user = np.unique(uids, return_inverse=True)
+        labels = [self.router.label(int(user)) for user in users]
+        for label in dict.fromkeys(labels):
+            yield label, np.flatnonzero(np.array([other == label for other in labels])[of_user])
+
+    def _predict_request(
+        self, uids: np.ndarray, mids: np.ndarray, label: str | None
+    ) -> predict_pb2.PredictRequest:
+        inputs = self.catalogue.predict_inputs(uids, mids)
+        if self.examples:
+            return self._request(EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: _examples(inputs, len(uids))}, label)
+        return self._request(PREDICT_SIGNATURE, inputs, label)
+
+    def _rank_request(self, uid: int, mids: np.ndarray, label: str | None) -> predict_pb2.PredictRequest:
+        if self.examples:
+            return self._predict_request(np.full(len(mids), uid), mids, label)
+        return self._request(RANK_SIGNATURE, self.catalogue.rank_inputs(uid, mids), label)
+
+    def _request(
+        self, signature: str, inputs: dict[str, np.ndarray], label: str | None
+    ) -> predict_pb2.PredictRequest:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = self.model_name
+        request.model_spec.signature_name = signature
+        if label is not None:
+            request.model_spec.version_label = label
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(wire.encode(value))
+        return request
+
+    def _best(self, mids: np.ndarray, ratings: np.ndarray, top: int) -> list[Recommendation]:
+        """Return the movies with the highest ratings, ties in the order of `mids`."""
+        # A stable sort, so that parts which the server sorted stay as it sorted them.
+        order = np.argsort(-ratings, kind="stable")[:top]
+        return [
+            Recommendation(int(mid), title, float(rating))
+            for mid, title, rating in zip(
+                mids[order], self.catalogue.titles(mids[order]), ratings[order], strict=True
+            )
+        ]
+
+
+def _asked(requests: Iterable[predict_pb2.PredictRequest]) -> Call[list[dict[str, np.ndarray]]]:
+    """Ask in turns of `REQUESTS_AT_ONCE`, each made when it is its turn; return the outputs of all."""
+    waiting = iter(requests)
+    answers: list[dict[str, np.ndarray]] = []
+    while turn := list(itertools.islice(waiting, REQUESTS_AT_ONCE)):
+        responses = yield turn
+        for response in responses:
+            answers.append({name: wire.decode(value) for name, value in response.outputs.items()})
+    return answers
+
+
+def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield at most `ROWS_PER_REQUEST` rows at a time."""
+    for start in range(0, len(rows), ROWS_PER_REQUEST):
+        yield rows[start : start + ROWS_PER_REQUEST]
+
+
+def _examples(inputs: dict[str, np.ndarray], rows: int) -> np.ndarray:
+    """Return n rows of raw features as serialized tf.Examples, bytes[n].
+
+    A missing value of a list is left out; any other is written as such, for what parses a single value
+    insists on one.
+    """
+    columns = [(feature, inputs[feature.name].tolist()) for feature in features.SERVED]
+    serialized = np.empty(rows, object)
+    for row in range(rows):
+        example = example_pb2.Example()
+        for feature, column in columns:
+            values = example.features.feature[feature.name]
+            if feature.dtype is features.Dtype.INT64:
+                values.int64_list.value.append(column[row])
+            elif feature.multivalent:
+                values.bytes_list.value.extend(value for value in column[row] if value != _NO_STRING)
+            else:
+                values.bytes_list.value.append(column[row])
+        serialized[row] = example.SerializeToString()
+    return serialized
+
+
+def _ids(name: str, values: object) -> np.ndarray:
+    """Return ids as int64; a float or a number that is too large is an error, not a near miss."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise errors.InvalidRequest(f"`{name}` must hold 64-bit integers: {error}") from error
+    if array.size and (array.dtype.kind not in "iu" or array.max() > np.iinfo(np.int64).max):
+        raise errors.InvalidRequest(f"`{name}` must hold 64-bit integers, got {values!r:.80}")
+    return array.astype(np.int64)
+
+
+def _list(name: str, values: object) -> np.ndarray:
+    """Return a list of ids as int64[n]."""
+    ids = _ids(name, values)
+    if ids.ndim != 1 and ids.size:
+        raise errors.InvalidRequest(f"`{name}` must be of shape [m], got {list(ids.shape)}")
+    return ids.ravel()
+
+
+def _output(
+    outputs: dict[str, np.ndarray], feature: features.Feature, dtype: type, length: int
+) -> np.ndarray:
+    """Return an output that is as the model's contract says."""
+    name = feature.name
+    if name not in outputs:
+        raise errors.UnexpectedAnswer(f"the answer lacks `{name}`; it has {sorted(outputs)}")
+    value = outputs[name]
+    if value.dtype != dtype or value.shape != (length,):
+        raise errors.UnexpectedAnswer(
+            f"`{name}` must be {np.dtype(dtype)}[{length}], got {value.dtype}{list(value.shape)}"
+        )
+    return value

@@ -1,0 +1,400 @@
+"""What both clients do alike: each test runs with `Client` and with `AsyncClient`."""
+
+import concurrent.futures
+import re
+import socket
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from schema import features
+from serving import errors, versions, wire
+from serving.catalogue import Catalogue
+from serving.client import CanaryRouter, Recommendation, channel, logic
+from serving.protos import predict_pb2, prediction_service_pb2_grpc
+
+UID, MID, RATING = features.UID.name, features.MID.name, features.RATING.name
+
+
+@pytest.fixture(params=[False, True], ids=["tensors", "examples"])
+def client(request, server, movie_catalogue, make_client):
+    with make_client(
+        target=f"127.0.0.1:{server.port}", catalogue=movie_catalogue, examples=request.param
+    ) as connected:
+        yield connected
+
+
+def test_predict(client):
+    ratings = client.predict([(1, 1193), (6040, 661), (3, 4)])
+    assert ratings.dtype == np.float32
+    assert ratings.tolist() == [
+        1.9375 + 1 / 1024 + 10 / 2048 + 5 / 4096,
+        1 + 5 / 8 + 3 / 16 + 25 / 1024 + 6 / 2048,
+        1 + 3 / 4 + 4 / 8 - 1 / 1024 - 1 / 2048,
+    ]
+    assert client.predict(np.array([[3, 4]])).tolist() == ratings[2:].tolist()
+
+
+def test_rank_the_catalogue(client):
+    best = client.rank(6040, top=2)
+    base = 1 + 25 / 1024 + 6 / 2048
+    assert best == [
+        Recommendation(661, "Misérables, Les (1995)", base + 13 / 16),
+        Recommendation(1193, "One Flew Over the Cuckoo's Nest (1975)", base + 3 / 16),
+    ]
+    assert [entry.mid for entry in client.rank(6040, top=99)] == [661, 1193, 8]
+
+
+def test_rank_candidates(client):
+    assert [(entry.mid, entry.title) for entry in client.rank(1, mids=[8, 9, 661])] == [
+        (661, "Misérables, Les (1995)"),
+        (9, ""),
+        (8, "Eight"),
+    ]
+
+
+@pytest.mark.parametrize("exclude", [[661, 5], (5, 661), {661}, np.array([661, 661])])
+def test_excluded_movies_are_not_returned(client, exclude):
+    assert [entry.mid for entry in client.rank(6040, exclude=exclude)] == [1193, 8]
+    assert [entry.mid for entry in client.rank(6040, [9, 661, 8], top=1, exclude=exclude)] == [9]
+
+
+def test_parts_give_the_answer_of_the_whole(client, monkeypatch):
+    pairs = [(uid, mid) for uid in (1, 3, 6040) for mid in (8, 9, 661, 1193, 16)]
+    mids = [8, 9, 16, 661, 24, 1193, 17]
+    ratings, best = client.predict(pairs).tolist(), client.rank(1, mids)
+    assert [entry.mid for entry in best] == [661, 1193, 9, 17, 8, 16, 24]
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 2)
+    assert client.predict(pairs).tolist() == ratings
+    assert client.rank(1, mids) == best
+    assert client.rank(1, mids, top=3) == best[:3]
+
+
+def test_without_a_catalogue(server, make_client):
+    with make_client(target=f"127.0.0.1:{server.port}") as client:
+        assert client.predict([(3, 4)]).tolist() == [1 + 3 / 4 + 4 / 8 - 1 / 1024 - 1 / 2048]
+        assert [entry.mid for entry in client.rank(3, mids=[1, 2])] == [2, 1]
+        with pytest.raises(errors.InvalidRequest, match="give `mids`, or a catalogue"):
+            client.rank(3)
+
+
+def test_nothing_to_ask_is_not_asked(make_client, scripted, movie_catalogue):
+    script = scripted()
+    with make_client(script, catalogue=movie_catalogue) as client:
+        assert client.predict([]).shape == (0,)
+        assert client.rank(1, mids=[]) == []
+        assert client.rank(1, exclude=[661, 8, 1193]) == []
+    assert script.requests == []
+    assert script.closed
+
+
+def test_what_is_asked(make_client, scripted, movie_catalogue):
+    script = scripted({RATING: np.array([4.0], np.float32)})
+    client = make_client(script, catalogue=movie_catalogue, model_name="other", timeout=1.5)
+    assert client.predict([(1, 1193)]).tolist() == [4.0]
+    (request,) = script.requests
+    assert script.timeouts == [1.5]
+    assert script.specs == [("other", "predict", "")]
+    assert request.model_spec.WhichOneof("version_choice") is None
+    inputs = {name: wire.decode(tensor) for name, tensor in request.inputs.items()}
+    assert sorted(inputs) == sorted(feature.name for feature in features.SERVED)
+    assert (inputs[UID].tolist(), inputs[MID].tolist()) == ([1], [1193])
+    assert inputs[features.GENRES.name].tolist() == [[b"Drama", b"", b""]]
+
+
+def test_many_rows_are_asked_in_parts(make_client, scripted, monkeypatch):
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 3)
+    script = scripted()
+    client = make_client(script)
+    ratings = client.predict([(number, 10 + number) for number in range(7)])
+    assert script.asked == [([0, 1, 2], [10, 11, 12]), ([3, 4, 5], [13, 14, 15]), ([6], [16])]
+    assert ratings.tolist() == [0.5, 1.75, 2.0, 3.25, 4.5, 5.75, 6.0]
+    assert set(script.specs) == {("deepfm", "predict", "")}
+
+
+def test_ranked_parts_are_merged_before_the_top_is_taken(make_client, scripted, monkeypatch):
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 3)
+    mids = [4, 3, 5, 7, 0, 2, 11, 9, 3]
+    script = scripted()
+    client = make_client(script)
+    best = [(entry.mid, entry.rating) for entry in client.rank(2, mids, top=7, exclude=[0])]
+    assert best == [(3, 2.75), (7, 2.75), (11, 2.75), (3, 2.75), (2, 2.5), (5, 2.25), (9, 2.25)]
+    assert script.asked == [([2], [4, 3, 5]), ([2], [7, 2, 11]), ([2], [9, 3])]
+    by_examples = make_client(scripted(), examples=True)
+    assert [(entry.mid, entry.rating) for entry in by_examples.rank(2, mids, top=7, exclude=[0])] == best
+
+
+def test_a_full_request_is_far_below_the_limit(make_client, scripted, movie_catalogue):
+    script = scripted()
+    rows = 2 * logic.ROWS_PER_REQUEST + 1
+    pairs = np.stack([np.full(rows, 2**62), np.full(rows, 661)], axis=1)
+    for examples in (False, True):
+        client = make_client(script, catalogue=movie_catalogue, examples=examples)
+        assert client.predict(pairs).shape == (rows,)
+    sizes = [len(uids) for uids, _ in script.asked]
+    assert sizes == 2 * [logic.ROWS_PER_REQUEST, logic.ROWS_PER_REQUEST, 1]
+    assert max(request.ByteSize() for request in script.requests) < wire.MAX_MESSAGE_BYTES / 8
+
+
+class _SlowScript:
+    """Takes 50 ms for each answer of a script."""
+
+    def __init__(self, script):
+        self.script = script
+
+    def answer(self, request, timeout):
+        time.sleep(0.05)
+        return self.script.answer(request, timeout)
+
+
+def test_the_timeout_is_of_all_parts_together(make_client, scripted, monkeypatch):
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 1)
+    script = scripted()
+    client = make_client(_SlowScript(script), timeout=0.22)
+    with pytest.raises(errors.DeadlineExceeded, match=r"^not all was asked within 0.22 s; allow more time"):
+        client.predict([(1, mid) for mid in range(100)])
+    assert 1 <= len(script.requests) <= 8
+    client = make_client(_SlowScript(script), timeout=60)
+    script.timeouts.clear()
+    client.predict([(1, mid) for mid in range(logic.REQUESTS_AT_ONCE + 1)])
+    assert script.timeouts[-1] <= script.timeouts[0] - 0.05 * logic.REQUESTS_AT_ONCE
+
+
+class _OddUsersTryTheCanary:
+    def label(self, uid):
+        return "canary" if uid % 2 else "stable"
+
+
+class _OnlyOneIsRouted:
+    def label(self, uid):
+        return "canary" if uid == 1 else None
+
+
+def test_a_router_chooses_the_version_of_each_user(make_client, scripted, monkeypatch):
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 2)
+    script = scripted()
+    client = make_client(script, router=_OddUsersTryTheCanary())
+    ratings = client.predict([(2, 0), (3, 1), (2, 2), (1, 3), (4, 0), (3, 2)])
+    assert ratings.tolist() == [2.0, 103.25, 2.5, 101.75, 4.0, 103.5]
+    assert sorted(zip(script.asked, [label for _, _, label in script.specs], strict=True)) == [
+        (([2, 2], [0, 2]), "stable"),
+        (([3], [2]), "canary"),
+        (([3, 1], [1, 3]), "canary"),
+        (([4], [0]), "stable"),
+    ]
+    script.requests.clear()
+    assert [entry.rating for entry in client.rank(3, [1, 2, 3])] == [103.75, 103.5, 103.25]
+    assert [entry.rating for entry in client.rank(2, [1, 2])] == [2.5, 2.25]
+    assert script.specs == [
+        ("deepfm", "rank", "canary"),
+        ("deepfm", "rank", "canary"),
+        ("deepfm", "rank", "stable"),
+    ]
+
+
+def test_a_router_may_leave_the_version_to_the_server(make_client, scripted):
+    script = scripted()
+    client = make_client(script, router=_OnlyOneIsRouted())
+    assert client.predict([(2, 0), (1, 0), (2, 1)]).tolist() == [2.0, 101.0, 2.25]
+    chosen = {
+        uids[0]: request.model_spec.WhichOneof("version_choice")
+        for (uids, _), request in zip(script.asked, script.requests, strict=True)
+    }
+    assert chosen == {1: "version_label", 2: None}
+
+
+def test_a_label_that_the_server_lacks(server, make_client):
+    with (
+        make_client(target=f"127.0.0.1:{server.port}", router=CanaryRouter(100)) as client,
+        pytest.raises(errors.InvalidRequest, match="Unrecognized servable version label: canary"),
+    ):
+        client.predict([(1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({}, f"the answer lacks `{RATING}`; it has \\[\\]"),
+        ({RATING: np.array([4.0])}, f"`{RATING}` must be float32\\[1\\], got float64\\[1\\]"),
+        ({RATING: np.zeros(2, np.float32)}, f"`{RATING}` must be float32\\[1\\], got float32\\[2\\]"),
+    ],
+)
+def test_unexpected_answers(make_client, scripted, outputs, message):
+    with pytest.raises(errors.UnexpectedAnswer, match=message):
+        make_client(scripted(outputs)).predict([(1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda client: client.predict([1, 2]), r"`pairs` must be of shape \[n, 2\], got \[2\]"),
+        (lambda client: client.predict([(1.5, 2)]), "`pairs` must hold 64-bit integers"),
+        (lambda client: client.predict([(1, 2**63)]), "`pairs` must hold 64-bit integers"),
+        (lambda client: client.predict([(1, 2**70)]), "`pairs` must hold 64-bit integers"),
+        (lambda client: client.predict([("1", "2")]), "`pairs` must hold 64-bit integers"),
+        (lambda client: client.predict([(1, 2), (3,)]), "`pairs` must hold 64-bit integers"),
+        (lambda client: client.rank("1", mids=[1]), "`uid` must hold 64-bit integers"),
+        (lambda client: client.rank([1, 2], mids=[1]), "`uid` must be one id"),
+        (lambda client: client.rank(1, mids=[[1]]), r"`mids` must be of shape \[m\], got \[1, 1\]"),
+        (lambda client: client.rank(1, mids=[1], top=0), "`top` must be positive, got 0"),
+        (lambda client: client.rank(1, mids=[1], exclude=["1"]), "`exclude` must hold 64-bit integers"),
+        (lambda client: client.rank(1, mids=[1], exclude={0.5}), "`exclude` must hold 64-bit integers"),
+        (lambda client: client.rank(1, [1], exclude=[[1]]), r"`exclude` must be of shape \[m\], got \[1, 1"),
+    ],
+)
+def test_requests_that_are_not_sent(make_client, scripted, ask, message):
+    script = scripted()
+    with pytest.raises(errors.InvalidRequest, match=message):
+        ask(make_client(script))
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("timeout", [0, -1.5])
+def test_timeout_must_be_positive(make_client, timeout):
+    with pytest.raises(ValueError, match=f"`timeout` must be positive, got {timeout}"):
+        make_client(timeout=timeout)
+
+
+def test_no_server(make_client):
+    with (
+        make_client(target="127.0.0.1:1", timeout=10) as client,
+        pytest.raises(
+            errors.ServerUnavailable, match=r"no server at 127.0.0.1:1; start one with `deepfm serve`"
+        ),
+    ):
+        client.predict([(1, 2)])
+
+
+def test_unknown_model(server, make_client):
+    with (
+        make_client(target=f"127.0.0.1:{server.port}", model_name="other") as client,
+        pytest.raises(errors.ModelNotFound, match=r"does not serve the model; .*Latest\(other\)"),
+    ):
+        client.predict([(1, 2)])
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "expected", "message"),
+    [
+        ("x", {}, errors.SignatureNotFound, 'serves a model of another kind .*key "x" not found'),
+        ("predict", {}, errors.InvalidRequest, "refused the request .*Missing but required"),
+        ("busy", {"rounds": np.array(10_000)}, errors.DeadlineExceeded, "no answer from .* within 0.2 s"),
+        ("read", {"path": np.array(b"no://x", object)}, errors.ServingError, "failed with UNIMPLEMENTED"),
+        (
+            "read",
+            {"path": np.array(b"x" * (65 << 20), object)},
+            errors.LimitExceeded,
+            "ask for less .*larger",
+        ),
+    ],
+)
+def test_errors_of_the_server(server, send, signature, inputs, expected, message):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "deepfm"
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(wire.encode(value))
+    with pytest.raises(errors.ServingError, match=message) as caught:
+        send(f"127.0.0.1:{server.port}", request, timeout=0.2 if signature == "busy" else 20)
+    assert type(caught.value) is expected
+
+
+def test_retries_hide_a_restart(start_server, tmp_path, models, make_client):
+    versions.publish(models[1], tmp_path, fingerprint="one")
+    server = start_server(tmp_path)
+    with make_client(target=f"127.0.0.1:{server.port}") as client:
+        first = client.predict([(1, 2)]).tolist()
+        server.stop()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            second = pool.submit(client.predict, [(1, 2)])
+            time.sleep(0.2)
+            start_server(tmp_path, port=server.port)
+            assert second.result().tolist() == first
+
+
+class _Reluctant(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers its second caller, and fails the first with a given code."""
+
+    def __init__(self, script, code):
+        self.script = script
+        self.code = code
+        self.calls = 0
+        self.lock = threading.Lock()
+
+    def Predict(self, request, context):  # noqa: N802
+        with self.lock:
+            self.calls += 1
+            if self.calls == 1:
+                context.abort(self.code, "not now")
+            return self.script.answer(request, timeout=0)
+
+
+@pytest.fixture
+def reluctant(scripted):
+    """Start a server that fails once."""
+    servers = []
+
+    def start(code):
+        servicer = _Reluctant(scripted(), code)
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(1), options=wire.MESSAGE_SIZE_OPTIONS)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        servers.append(server)
+        return f"127.0.0.1:{port}", servicer
+
+    yield start
+    for server in servers:
+        server.stop(0).wait()
+
+
+def test_a_request_of_any_size_is_asked_again(reluctant, make_client):
+    target, servicer = reluctant(grpc.StatusCode.UNAVAILABLE)
+    rows = logic.ROWS_PER_REQUEST
+    with make_client(target=target) as client:
+        ratings = client.predict(np.stack([np.full(rows, 2**40), np.zeros(rows, int)], axis=1))
+    assert ratings.tolist() == [float(2**40)] * rows
+    assert servicer.calls == 2
+    assert servicer.script.requests[0].ByteSize() > 256 << 10  # gRPC's own limit
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "message"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.LimitExceeded, "too much for {}; ask for less (not now)"),
+        (grpc.StatusCode.INTERNAL, errors.ServingError, "{} failed with INTERNAL (not now)"),
+    ],
+)
+def test_other_failures_are_not_asked_again(reluctant, make_client, code, expected, message):
+    target, servicer = reluctant(code)
+    with (
+        make_client(target=target) as client,
+        pytest.raises(expected, match=re.escape(message.format(target))),
+    ):
+        client.predict([(1, 2)])
+    assert servicer.calls == 1
+
+
+def test_a_server_that_does_not_answer(make_client):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            make_client(target=target, timeout=0.3) as client,
+            pytest.raises(errors.DeadlineExceeded, match=f"no answer from {target} within 0.3 s; allow more"),
+        ):
+            client.rank(1, [2, 3])
+
+
+def test_messages_are_limited_to_what_the_server_takes():
+    assert dict(channel.OPTIONS)["grpc.max_send_message_length"] == wire.MAX_MESSAGE_BYTES
+    assert dict(channel.OPTIONS)["grpc.max_receive_message_length"] == wire.MAX_MESSAGE_BYTES
+
+
+def test_the_catalogue_is_at_hand(make_client, movie_catalogue):
+    assert make_client(catalogue=movie_catalogue).catalogue is movie_catalogue
+    assert make_client().catalogue.mids.tolist() == Catalogue.empty().mids.tolist() == []

@@ -1,0 +1,94 @@
+"""Calls without any client: requests out, responses in."""
+
+import pytest
+from google.protobuf import text_format
+
+from schema import features
+from serving import wire
+from serving.catalogue import Catalogue
+from serving.client.logic import Deadline, ModelCalls
+from serving.errors import DeadlineExceeded
+from serving.protos import example_pb2
+
+KNOWN = f"""
+features {{
+  feature {{ key: "{features.UID.name}" value {{ int64_list {{ value: 1 }} }} }}
+  feature {{ key: "{features.MID.name}" value {{ int64_list {{ value: 661 }} }} }}
+  feature {{ key: "{features.GENDER.name}" value {{ bytes_list {{ value: "F" }} }} }}
+  feature {{ key: "{features.AGE.name}" value {{ int64_list {{ value: 1 }} }} }}
+  feature {{ key: "{features.OCCUPATION.name}" value {{ int64_list {{ value: 10 }} }} }}
+  feature {{ key: "{features.ZIP.name}" value {{ bytes_list {{ value: "48067" }} }} }}
+  feature {{
+    key: "{features.GENRES.name}"
+    value {{ bytes_list {{ value: "Animation" value: "Children's" value: "Musical" }} }}
+  }}
+}}
+"""
+UNKNOWN = f"""
+features {{
+  feature {{ key: "{features.UID.name}" value {{ int64_list {{ value: 5 }} }} }}
+  feature {{ key: "{features.MID.name}" value {{ int64_list {{ value: 6 }} }} }}
+  feature {{ key: "{features.GENDER.name}" value {{ bytes_list {{ value: "" }} }} }}
+  feature {{ key: "{features.AGE.name}" value {{ int64_list {{ value: -1 }} }} }}
+  feature {{ key: "{features.OCCUPATION.name}" value {{ int64_list {{ value: -1 }} }} }}
+  feature {{ key: "{features.ZIP.name}" value {{ bytes_list {{ value: "" }} }} }}
+  feature {{ key: "{features.GENRES.name}" value {{ bytes_list {{ }} }} }}
+}}
+"""
+
+
+@pytest.fixture
+def calls(movie_catalogue):
+    return ModelCalls(catalogue=movie_catalogue, model_name="deepfm", timeout=1.0, examples=True, router=None)
+
+
+def _examples(request):
+    assert list(request.inputs) == ["examples"]
+    return [example_pb2.Example.FromString(row) for row in wire.decode(request.inputs["examples"])]
+
+
+def _example(text):
+    return text_format.Parse(text, example_pb2.Example())
+
+
+def test_pairs_as_examples(calls):
+    (request,) = next(calls.predict([(1, 661), (5, 6)]))
+    assert request.model_spec.signature_name == "serving_default"
+    assert _examples(request) == [_example(KNOWN), _example(UNKNOWN)]
+
+
+def test_each_ranked_movie_is_an_example(calls):
+    (request,) = next(calls.rank(1, [661, 6], top=1, exclude=()))
+    assert request.model_spec.signature_name == "serving_default"
+    known, other = _examples(request)
+    assert known == _example(KNOWN)
+    assert (
+        other.features.feature[features.UID.name].int64_list.value,
+        other.features.feature[features.MID.name].int64_list.value,
+        other.features.feature[features.GENDER.name].bytes_list.value,
+    ) == ([1], [6], [b"F"])
+
+
+def test_requests_are_made_when_it_is_their_turn(monkeypatch):
+    made = []
+    catalogue = Catalogue.empty()
+    monkeypatch.setattr("serving.client.logic.ROWS_PER_REQUEST", 1)
+    monkeypatch.setattr("serving.client.logic.REQUESTS_AT_ONCE", 2)
+    inputs = catalogue.predict_inputs
+    monkeypatch.setattr(catalogue, "predict_inputs", lambda *ids: made.append(ids) or inputs(*ids))
+    calls = ModelCalls(catalogue=catalogue, model_name="deepfm", timeout=1.0, examples=False, router=None)
+    assert len(next(calls.predict([(1, 2)] * 5))) == 2
+    assert len(made) == 2
+
+
+def test_a_deadline_passes(monkeypatch):
+    now = 99.0
+    monkeypatch.setattr("serving.client.logic.time.monotonic", lambda: now)
+    deadline = Deadline(2.5)
+    now = 100.0
+    assert deadline.left() == 2.5
+    now = 102.0
+    assert deadline.left() == 0.5
+    now = 102.5
+    with pytest.raises(DeadlineExceeded, match=r"not all was asked within 2.5 s; allow more time"):
+        deadline.left()

@@ -1,0 +1,62 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from components.ratings_example_gen import split
+from serving.client.routing import CanaryRouter, mix
+
+
+def test_it_is_the_finalizer_of_splitmix64():
+    # The first outputs of the reference implementation (https://prng.di.unimi.it/splitmix64.c) for the
+    # seeds 0, 1 and 2^64 - 1.
+    assert [mix(value) for value in (0, 1, 2**64 - 1)] == [
+        0xE220A8397B1DCDAF,
+        0x910A2DEC89025CC1,
+        0xE4D971771B652C20,
+    ]
+    assert mix(-1) == mix(2**64 - 1)
+
+
+def test_it_hashes_as_the_splits_of_the_ratings_do():
+    uids = np.random.default_rng(0).integers(-(2**63), 2**63, 1000)
+    assert [mix(uid) for uid in uids.tolist()] == split.mix(uids).tolist()
+
+
+def test_the_users_of_a_canary_are_always_the_same():
+    router = CanaryRouter(25)
+    canary = [uid for uid in range(1, 41) if router.label(uid) == "canary"]
+    assert canary == [3, 10, 18, 20, 21, 33, 40]
+    assert {router.label(uid) for uid in range(1, 41)} == {"canary", "stable"}
+
+
+@pytest.mark.parametrize("percent", [0.1, 1, 5, 50, 99])
+def test_a_canary_gets_its_share(percent):
+    users = 100_000
+    router = CanaryRouter(percent)
+    share = sum(router.label(uid) == "canary" for uid in range(users)) / users
+    p = percent / 100
+    assert share == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / users))
+
+
+def test_each_range_of_users_gets_its_share():
+    router = CanaryRouter(20)
+    canary = np.array([router.label(uid) == "canary" for uid in range(100_000)])
+    for shares in (canary.reshape(10, -1).mean(axis=1), canary.reshape(-1, 10).mean(axis=0)):
+        assert shares == pytest.approx(np.full(10, 0.2), abs=4 * np.sqrt(0.2 * 0.8 / 10_000))
+
+
+def test_a_larger_share_only_adds_users():
+    chosen = [
+        {uid for uid in range(2000) if CanaryRouter(percent).label(uid) == "canary"}
+        for percent in (0, 0.5, 1, 5, 5.5, 20, 50, 99.9, 100)
+    ]
+    assert all(fewer < more for fewer, more in itertools.pairwise(chosen))
+    assert chosen[0] == set()
+    assert chosen[-1] == set(range(2000))
+
+
+@pytest.mark.parametrize("percent", [-0.1, 100.5, float("nan")])
+def test_the_share_is_a_percentage(percent):
+    with pytest.raises(ValueError, match=f"`percent` must be from 0 to 100, got {percent}"):
+        CanaryRouter(percent)
