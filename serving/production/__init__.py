@@ -1,0 +1,1 @@
+"""What TensorFlow Serving needs in production, written from one configuration."""
