@@ -1,5 +1,3 @@
-import json
-import os
 import re
 import subprocess
 import sys
@@ -85,25 +83,6 @@ def test_a_slip_is_a_few_words_and_no_stack_trace(deepfm, tmp_path, arguments, s
     )
     assert said in printed
     assert "Traceback" not in printed
-
-
-def test_what_is_served_is_found_past_a_later_run_that_pushed_nothing(tmp_path, monkeypatch):
-    for name, version in (("ml-1m", "1"), ("bad", None)):
-        serving = tmp_path / "runs" / name / "serving" / "deepfm"
-        serving.mkdir(parents=True)
-        if version:
-            (serving / version).mkdir()
-            (serving / version / "saved_model.pb").touch()
-        latest = tmp_path / "runs" / name / "latest"
-        latest.mkdir()
-        summary = {"state": "failed", "blessed": False, "pushed_version": version, "seconds": 1.0}
-        (latest / "summary.json").write_text(json.dumps(summary | {"serving_dir": str(serving)}))
-        os.utime(latest / "summary.json", (0, 0) if version else (1, 1))
-    damaged = tmp_path / "runs" / "damaged" / "latest"
-    damaged.mkdir(parents=True)
-    (damaged / "summary.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
-    assert cli._serving_dir(None) == tmp_path / "runs" / "ml-1m" / "serving" / "deepfm"
 
 
 def test_a_broken_zip_is_one_sentence(deepfm, tmp_path):
