@@ -41,7 +41,10 @@ def serve(
 ) -> None:
     """Answer gRPC queries as TensorFlow Serving does, on this machine."""
     with quiet_imports():
-        from serving import release, server  # noqa: PLC0415
+        from serving import release  # noqa: PLC0415
+        from serving.server.config import ServerConfig  # noqa: PLC0415
+        from serving.server.server import Server  # noqa: PLC0415
+        from serving.server.server import serve as serve_until_stopped  # noqa: PLC0415
         from serving.wire import HOST  # noqa: PLC0415
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -51,11 +54,9 @@ def serve(
         config_file = release.write_models_config(folder)
     except (OSError, ValueError) as error:
         raise stop(str(error)) from error
-    config = server.ServerConfig(
-        model_config_file=config_file, model_config_file_poll_wait_seconds=1.0, port=port
-    )
+    config = ServerConfig(model_config_file=config_file, model_config_file_poll_wait_seconds=1.0, port=port)
 
-    def ready(started: server.Server) -> None:
+    def ready(started: Server) -> None:
         for name, manager in started.core.models.items():
             version = manager.version
             served = (
@@ -66,7 +67,7 @@ def serve(
             say(f"serving {name} {served} at {HOST}:{started.port}")
 
     try:
-        server.serve(config, ready)
+        serve_until_stopped(config, ready)
     except ServingError as error:
         raise stop(str(error)) from error
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 from schema import features
 from serving import catalogue, versions, warmup
 from serving.catalogue import Catalogue
-from serving.server import Server, ServerConfig
+from serving.server.config import ServerConfig
+from serving.server.server import Server
 
 MISSING = features.MISSING_STRING
 

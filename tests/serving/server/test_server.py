@@ -25,9 +25,10 @@ from tensorflow_serving.apis import (
 from schema import features
 from serving import errors, release, versions, wire
 from serving.client import Client
-from serving.server import Server, ServerConfig
+from serving.server.config import ServerConfig
+from serving.server.server import Server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UID, RATING = features.UID.name, features.RATING.name
 State = get_model_status_pb2.ModelVersionStatus.State
 Code = grpc.StatusCode

@@ -11,8 +11,8 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors
-from serving.manager import ModelManager
 from serving.saved_model import SessionModel
+from serving.server.manager import ModelManager
 
 _logger = logging.getLogger(__name__)
 _PLATFORM = "tensorflow"

@@ -14,8 +14,8 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import file_system_storage_path_source_pb2
 
 from serving import errors, versions, warmup
-from serving.predict import predict
 from serving.saved_model import SessionModel
+from serving.server.predict import predict
 
 _logger = logging.getLogger(__name__)
 _State = get_model_status_pb2.ModelVersionStatus.State

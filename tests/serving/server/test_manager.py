@@ -7,7 +7,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from schema import features
 from serving import errors, versions, warmup
-from serving.manager import ModelManager, Policy, VersionState
+from serving.server.manager import ModelManager, Policy, VersionState
 
 State = get_model_status_pb2.ModelVersionStatus.State
 

@@ -1,0 +1,48 @@
+"""TensorFlow Serving's ModelService."""
+
+from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+
+from serving import errors
+from serving.server.core import ServerCore
+from serving.server.status import reporting, spec_of
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """Tells the state of versions, and takes new configurations."""
+
+    def __init__(self, core: ServerCore) -> None:
+        self._core = core
+
+    @reporting
+    def GetModelStatus(  # noqa: N802
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Return the state of every version of a model, or of one."""
+        spec = spec_of(request)
+        manager = self._core.models.get(spec.name)
+        states = {} if manager is None else manager.states
+        if not states:
+            raise errors.ModelNotFound(f"Could not find any versions of model {spec.name}")
+        if spec.HasField("version"):
+            if spec.version.value not in states:
+                raise errors.ModelNotFound(
+                    f"Could not find version {spec.version.value} of model {spec.name}"
+                )
+            states = {spec.version.value: states[spec.version.value]}
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version in sorted(states, reverse=True):
+            state = states[version]
+            status = response.model_version_status.add(version=version, state=state.state)
+            status.status.error_code = state.code
+            status.status.error_message = state.message
+        return response
+
+    @reporting
+    def HandleReloadConfigRequest(  # noqa: N802
+        self, request: model_management_pb2.ReloadConfigRequest
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Return once the configuration has been taken over."""
+        if request.config.WhichOneof("config") is None:
+            raise errors.InvalidRequest("ModelServerConfig had no model config list")
+        self._core.reload(request.config)
+        return model_management_pb2.ReloadConfigResponse()
