@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
+from pipeline import cli, serving_commands
 from pipeline.dataset.generated import generate
+from serving import release, versions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +64,10 @@ def test_the_commands_do_what_the_readme_says(checkout):
         "deepfm predict --uid 1 --mid 1193 --mid 661",
         "deepfm rank --uid 1 --top 10",
         "deepfm status",
+        "deepfm models",
+        'deepfm canary 2 --percent 5 --reason "new features"',
+        'deepfm promote 2 --reason "better for a week"',
+        'deepfm rollback --reason "complaints"',
         "deepfm plot-model deepfm.png",
         "deepfm plot-model deep.svg --architecture deep --preset notebook",
         "deepfm generate-data small --ratings 20000 --users 300 --movies 200",
@@ -91,11 +96,25 @@ def test_the_commands_do_what_the_readme_says(checkout):
         finally:
             server.terminate()
     assert re.search(r"ml-1m +succeeded +\d\.\d{4} +yes +1 ", bash(SHELL[6], checkout))
-    bash(SHELL[7], checkout)
+    serving = Path(summary["serving_dir"])
+    assert versions.publish(serving / "1", serving, fingerprint="another") == 2
+    rows = bash(SHELL[7], checkout).splitlines()
+    assert re.match(rf" *1 +stable +- +ml-1m +{summary['metrics']['test']['overall']['rmse']:.4f} ", rows[1])
+    assert re.match(r" *2 +- +ml-1m ", rows[2])
+    assert "version 2 is the canary of 5% of the users" in bash(SHELL[8], checkout)
+    assert "version 2 is stable, before it 1" in bash(SHELL[9], checkout)
+    assert "version 1 is stable again, in place of 2" in bash(SHELL[10], checkout)
+    assert [r.reason for r in release.releases(serving)] == [
+        "pushed",
+        "new features",
+        "better for a week",
+        "complaints",
+    ]
+    bash(SHELL[11], checkout)
     assert (checkout / "deepfm.png").read_bytes().startswith(b"\x89PNG")
-    bash(SHELL[8], checkout)
+    bash(SHELL[12], checkout)
     assert "<svg" in (checkout / "deep.svg").read_text()
-    assert "20,000 ratings in small" in bash(SHELL[9], checkout)
+    assert "20,000 ratings in small" in bash(SHELL[13], checkout)
 
 
 def test_make_run_passes_every_option_on():
@@ -123,7 +142,10 @@ def test_make_run_passes_every_option_on():
 
 
 def test_the_tables_name_what_there_is():
-    commands = {info.name or info.callback.__name__ for info in cli.app.registered_commands}
+    commands = {
+        info.name or info.callback.__name__
+        for info in (*cli.app.registered_commands, *serving_commands.app.registered_commands)
+    }
     assert set(re.findall(r"^\| `deepfm ([a-z-]+)`", README, re.MULTILINE)) == commands
     for folder in re.findall(r"^\| `(\w+)/`", README, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder

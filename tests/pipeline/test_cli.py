@@ -26,7 +26,8 @@ def deepfm(monkeypatch, tmp_path):
 
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
-    for command in ("run", "generate-data", "status", "plot-model", "serve", "predict", "rank"):
+    commands = "run generate-data status plot-model serve predict rank models canary promote rollback"
+    for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
 
 

@@ -18,7 +18,7 @@ from tfx.orchestration import metadata
 
 from pipeline.dataset.generated import generate
 from schema import features
-from serving import catalogue, versions
+from serving import catalogue, release, versions
 from serving.saved_model import SessionModel
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,8 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
     assert summary["serving_validation"]["largest_difference"] < 1e-5
     assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
     assert versions.versions(summary["serving_dir"]) == [1]
+    assert versions.manifest(summary["serving_dir"], 1)["test_rmse"] == overall["rmse"]
+    assert release.served(summary["serving_dir"]) == 1
     assert f"{overall['rmse']:.4f}" in Path(summary["report"]).read_text()
     assert summary["packages"]["tfx"] == "1.21.0"
     assert project.executions() == {(node, "COMPLETE"): 1 for node in NODES}
