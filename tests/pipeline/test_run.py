@@ -123,7 +123,9 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
     assert summary["serving_validation"]["largest_difference"] < 1e-5
     assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
     assert versions.versions(summary["serving_dir"]) == [1]
-    assert versions.manifest(summary["serving_dir"], 1)["test_rmse"] == overall["rmse"]
+    assert versions.manifest(summary["serving_dir"], 1)["test_rmse"] == pytest.approx(
+        overall["rmse"], abs=1e-5
+    )
     assert release.served(summary["serving_dir"]) == 1
     assert f"{overall['rmse']:.4f}" in Path(summary["report"]).read_text()
     assert summary["packages"]["tfx"] == "1.21.0"
