@@ -15,7 +15,8 @@ from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
 from pipeline.summaries import last_summaries
-from pipeline.terminal import console, quiet_imports, say, stop
+from pipeline.terminal import console, say, stop
+from serving.quiet_imports import quiet_imports
 
 app = typer.Typer(
     add_completion=False,

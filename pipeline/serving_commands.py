@@ -1,6 +1,7 @@
 """The commands of `deepfm` on what is served: ask it, and say which version it is."""
 
-import logging
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.summaries import last_serving_dir
-from pipeline.terminal import console, quiet_imports, say, stop
+from pipeline.terminal import console, say, stop
 from schema import features
 from serving import versions
 from serving.errors import ServingError
@@ -34,42 +35,43 @@ Version = Annotated[int, typer.Argument(help="Which version.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with who and when.")]
 
 
-@app.command()
-def serve(
-    model_base_path: ServingDir = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = _DEFAULT_PORT,
-) -> None:
-    """Answer gRPC queries as TensorFlow Serving does, on this machine."""
-    with quiet_imports():
-        from serving import release  # noqa: PLC0415
-        from serving.server.config import ServerConfig  # noqa: PLC0415
-        from serving.server.server import Server  # noqa: PLC0415
-        from serving.server.server import serve as serve_until_stopped  # noqa: PLC0415
-        from serving.wire import HOST  # noqa: PLC0415
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def serve(context: typer.Context) -> None:
+    """Serve the versions, by TensorFlow Serving where there is one; takes its flags, `--name=value`.
 
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    folder = _serving_dir(model_base_path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        config_file = release.write_models_config(folder)
-    except (OSError, ValueError) as error:
-        raise stop(str(error)) from error
-    config = ServerConfig(model_config_file=config_file, model_config_file_poll_wait_seconds=1.0, port=port)
+    Without --model_base_path or --model_config_file it serves the last run's dataset. A server is told by the
+    configuration file of the serving folder what to load, so that a release or a rollback reaches it.
+    """
+    from serving import launch, release  # noqa: PLC0415
 
-    def ready(started: Server) -> None:
-        for name, manager in started.core.models.items():
-            version = manager.version
-            served = (
-                f"version {version}"
-                if version is not None
-                else f"no version yet, until {manager.base_path} has one,"
-            )
-            say(f"serving {name} {served} at {HOST}:{started.port}")
+    flags = {"port": str(_DEFAULT_PORT)} | _flags(context.args)
+    folder = Path(flags.pop("model_base_path", "")) if "model_base_path" in flags else None
+    if "model_config_file" not in flags:
+        folder = _serving_dir(folder).absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            flags["model_config_file"] = str(release.write_models_config(folder))
+        except (OSError, ValueError) as error:
+            raise stop(str(error)) from error
+        flags.setdefault("model_config_file_poll_wait_seconds", "1")
+    chosen = launch.choose(flags, Path(flags["model_config_file"]).absolute().parent)
+    say(chosen.what)
+    sys.stdout.flush()
+    os.execv(chosen.command[0], chosen.command)
 
-    try:
-        serve_until_stopped(config, ready)
-    except ServingError as error:
-        raise stop(str(error)) from error
+
+def _flags(arguments: list[str]) -> dict[str, str]:
+    """Read `--name=value` and `--name value`."""
+    flags = {}
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--"):
+            raise stop(f"a flag begins with --, got {argument!r}")
+        flags[name.removeprefix("--")] = value if equals else next(rest, "true")
+    return flags
 
 
 @app.command()

@@ -83,6 +83,7 @@ def test_the_commands_do_what_the_readme_says(checkout):
         [BIN / "deepfm", "serve"], cwd=checkout, stdout=subprocess.PIPE, text=True, env=os.environ
     ) as server:
         try:
+            assert server.stdout.readline().startswith("the local stand-in for TensorFlow Serving")
             assert "serving deepfm version 1 at 127.0.0.1:8500" in server.stdout.readline()
             rows = bash(SHELL[4], checkout).splitlines()
             assert [row.split()[0] for row in rows] == ["mid", "1193", "661"]

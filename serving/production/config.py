@@ -6,6 +6,9 @@ from pathlib import PurePosixPath
 
 from serving.versions import MODEL_NAME
 
+IMAGE = "tensorflow/serving:2.20.0"
+"""TensorFlow Serving's container image, unless a configuration names another."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingConfig:
@@ -50,7 +53,7 @@ class ProductionConfig:
     batching: BatchingConfig | None = None  # None: each request runs by itself
 
     # The server
-    image: str = "tensorflow/serving:2.20.0"  # with a tag, other than latest
+    image: str = IMAGE  # with a tag, other than latest
     image_digest: str | None = None  # "sha256:…" of that image; None trusts the tag
     port: int = 8500  # gRPC, 1024 to 65535
     rest_api_port: int = 8501  # REST and metrics, 1024 to 65535

@@ -4,12 +4,15 @@ import logging
 import sys
 
 from serving import errors, wire
-from serving.server.config import ServerConfig
-from serving.server.server import serve
+from serving.quiet_imports import quiet_imports
+
+with quiet_imports():
+    from serving.server.config import ServerConfig
+    from serving.server.server import Server, serve
 
 
 def main() -> None:
-    """Serve as the flags say, and print the address once the server answers."""
+    """Serve as the flags say, and print what and where once the server answers."""
     try:
         config = ServerConfig.from_flags()
     except ValueError as error:
@@ -18,9 +21,16 @@ def main() -> None:
     # It reports every restored file, and that the Session loader is deprecated.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        serve(config, lambda server: print(f"{wire.HOST}:{server.port}", flush=True))
+        serve(config, _ready)
     except errors.ServingError as error:
         sys.exit(str(error))
+
+
+def _ready(server: Server) -> None:
+    for name, manager in server.core.models.items():
+        version = manager.version
+        what = f"version {version}" if version is not None else f"no version yet of {manager.base_path}"
+        print(f"serving {name} {what} at {wire.HOST}:{server.port}", flush=True)
 
 
 if __name__ == "__main__":

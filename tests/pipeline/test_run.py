@@ -156,6 +156,7 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
         ranked = model.run("rank", tables.rank_inputs(1, tables.mids))
     server = project.start("serve", "--model_base_path", summary["serving_dir"], "--port", "0")
     try:
+        assert "the local stand-in" in server.stdout.readline()
         ready = server.stdout.readline()
         assert "serving deepfm version 1 at" in ready
         ask = ("--target", ready.split()[-1])

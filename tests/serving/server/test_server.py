@@ -353,8 +353,9 @@ def test_the_life_of_a_server(tmp_path, models, broken_model, movie_catalogue):
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | {"PYTHONPATH": ""}
     ) as process:
         try:
-            address = process.stdout.readline().strip()
-            assert address.startswith("127.0.0.1:"), (tmp_path / "log").read_text()
+            told = process.stdout.readline()
+            assert "serving deepfm version 1 at 127.0.0.1:" in told, (tmp_path / "log").read_text()
+            address = told.split()[-1]
             stubs = Stubs(address.rpartition(":")[2])
             _switch_under_load(address, stubs, base_path, models, movie_catalogue)
             _pass_over_a_broken_version(stubs, base_path, broken_model, movie_catalogue)

@@ -1,0 +1,72 @@
+"""Which server serves: TensorFlow Serving where there is one, else its stand-in, by the same flags."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from serving.production.config import IMAGE
+
+BINARY: Final = "tensorflow_model_server"
+_DOCKER = "docker"
+_DOCKER_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Launch:
+    """A server that can be started."""
+
+    what: str  # for people: which server, and why this one
+    command: tuple[str, ...]
+
+
+def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
+    """Choose the server: the binary on the PATH, else a reachable Docker engine, else the stand-in.
+
+    Args:
+        flags: TensorFlow Serving's flags, by name without the dashes.
+        serving_folder: Holds the models and their configuration; a container sees it read-only at the same
+            path.
+
+    Returns:
+        The server and its command.
+    """
+    given = tuple(f"--{name}={value}" for name, value in flags.items())
+    binary = shutil.which(BINARY)
+    if binary is not None:
+        return Launch(what=f"TensorFlow Serving, {binary}", command=(binary, *given))
+    docker = shutil.which(_DOCKER)
+    if docker is not None and _answers(docker):
+        ports = [flags[name] for name in ("port", "rest_api_port") if flags.get(name, "0") != "0"]
+        command = (
+            docker,
+            "run",
+            "--rm",
+            "--init",
+            "--read-only",
+            "--cap-drop=ALL",
+            f"--user={os.getuid()}:{os.getgid()}",
+            *(f"--publish=127.0.0.1:{port}:{port}" for port in ports),
+            f"--volume={serving_folder}:{serving_folder}:ro",
+            f"--entrypoint={BINARY}",
+            IMAGE,
+            *given,
+        )
+        return Launch(what=f"TensorFlow Serving, {IMAGE} on Docker", command=command)
+    return Launch(
+        what=f"the local stand-in for TensorFlow Serving (no {BINARY} on the PATH, no Docker engine)",
+        command=(sys.executable, "-m", "serving.server", *given),
+    )
+
+
+def _answers(docker: str) -> bool:
+    """Return whether a Docker engine can be reached."""
+    try:
+        done = subprocess.run([docker, "info"], capture_output=True, timeout=_DOCKER_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
