@@ -17,6 +17,7 @@ from serving import errors, wire
 from serving.server import reflection
 from serving.server.config import ServerConfig
 from serving.server.core import ServerCore, read_model_config
+from serving.server.deserialization import Deserialization
 from serving.server.model_service import ModelService
 from serving.server.prediction_service import PredictionService
 
@@ -58,6 +59,7 @@ class Server:
         ]
         self._grpc = grpc.server(
             futures.ThreadPoolExecutor(config.grpc_max_threads, thread_name_prefix="grpc"),
+            interceptors=[Deserialization()],
             # gRPC lets two servers share a port unless told otherwise.
             options=[*wire.MESSAGE_SIZE_OPTIONS, ("grpc.so_reuseport", 0)],
         )
