@@ -31,6 +31,10 @@ class LimitExceeded(ServingError):
     """A message is over the size limit, or the server has no room for another request."""
 
 
+class NotSupported(ServingError):
+    """The request asks for what the server does not do."""
+
+
 class LabelUnavailable(ServingError):
     """A label is to point to a version that is not available."""
 

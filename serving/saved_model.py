@@ -86,6 +86,9 @@ class SessionModel:
             if "Unsupported object type" in error.message:
                 raise errors.InvalidRequest(_cause(error)) from error
             raise errors.ModelFailed(_cause(error), error.error_code) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's message quotes bytes of the request that are no text; its code is lost with it.
+            raise errors.InvalidRequest(error.object.decode(errors="replace").split("\n")[0]) from error
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
     def close(self) -> None:
@@ -173,7 +176,9 @@ def _cause(error: tf.errors.OpError) -> str:
         line
         for line in lines
         if line
-        and not line.startswith(("Graph execution error", "Detected at node", "<stack traces", "[[", "File "))
+        and not line.startswith(
+            ("Graph execution error", "Detected at node", "Node: ", "<stack traces", "[[", "File ")
+        )
     ]
     return told[0] if told else type(error).__name__
 

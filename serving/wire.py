@@ -5,6 +5,7 @@ own default, so that a client may read either those or use `tf.make_ndarray`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,8 @@ MAX_MESSAGE_BYTES: Final = 64 << 20
 
 MAX_ELEMENTS: Final = 16 << 20
 """Limit of one decoded tensor: a few bytes of TensorProto may claim any shape."""
+
+_MAX_DIMENSIONS: Final = 64  # NumPy's
 
 MESSAGE_SIZE_OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -35,7 +38,7 @@ _FIELDS: Final[dict[int, tuple[str, np.dtype[Any]]]] = {
     types_pb2.DT_BOOL: ("bool_val", np.dtype("?")),
     types_pb2.DT_STRING: ("string_val", np.dtype("O")),
 }
-_DATA_TYPES: Final = {dtype: data_type for data_type, (_, dtype) in _FIELDS.items()}
+_DATA_TYPES: Final = {dtype: code for code, (_, dtype) in _FIELDS.items()}
 
 
 def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
@@ -52,8 +55,8 @@ def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
     dtype = np.dtype("O") if array.dtype.kind in "SU" else array.dtype
     if dtype not in _DATA_TYPES:
         raise errors.InvalidRequest(f"no tensor can be made of an array of {array.dtype}")
-    data_type = _DATA_TYPES[dtype]
-    proto = tensor_pb2.TensorProto(dtype=data_type)
+    code = _DATA_TYPES[dtype]
+    proto = tensor_pb2.TensorProto(dtype=code)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     values: list[Any] = array.ravel().tolist()
@@ -64,53 +67,101 @@ def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
             ]
         except TypeError as error:
             raise errors.InvalidRequest(f"a tensor of strings holds bytes or str only: {error}") from error
-    getattr(proto, _FIELDS[data_type][0]).extend(values)
+    getattr(proto, _FIELDS[code][0]).extend(values)
     return proto
 
 
+def data_type(array: np.ndarray) -> str:
+    """Return TensorFlow's name of an array's type, `DT_FLOAT` for one; NumPy's where it is not supported."""
+    known = _DATA_TYPES.get(array.dtype)
+    return array.dtype.name if known is None else _name(known)
+
+
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """Decode a tensor as TensorFlow does: too few values means that the last one repeats.
+    """Decode a tensor as TensorFlow's `Tensor::FromProto` does.
+
+    Too few values mean that the last one repeats, none means zeros, and what is left over is passed over;
+    integers wrap into their type; values are looked at only where the shape has elements.
 
     Returns:
         An array of the tensor's shape; strings as an object array of `bytes`. It may be read-only.
 
     Raises:
-        InvalidRequest: Type, shape and values do not fit together, or the tensor has more than
+        InvalidRequest: Type, shape and content do not fit together, or the tensor has more than
             `MAX_ELEMENTS` elements.
     """
     if proto.dtype not in _FIELDS:
         raise errors.InvalidRequest(f"tensors of type {_name(proto.dtype)} are not supported")
     field, dtype = _FIELDS[proto.dtype]
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    if any(size < 0 for size in shape):
         raise errors.InvalidRequest(f"the shape must be known, got {list(shape)}")
+    if len(shape) > _MAX_DIMENSIONS:
+        raise errors.InvalidRequest(f"a tensor has at most {_MAX_DIMENSIONS} dimensions, got {len(shape)}")
     count = math.prod(shape)
-    if count > MAX_ELEMENTS:
-        raise errors.InvalidRequest(f"a tensor has at most {MAX_ELEMENTS} elements, got {count}")
+    if math.prod(size for size in shape if size) > MAX_ELEMENTS:
+        raise errors.InvalidRequest(f"a tensor has at most {MAX_ELEMENTS} elements, got {list(shape)}")
+    if not count:
+        return np.empty(shape, dtype)
     if proto.tensor_content:
-        if dtype.kind == "O" or len(proto.tensor_content) != count * dtype.itemsize:
+        array = _from_content(proto.tensor_content, dtype, count)
+        if array is None:
             raise errors.InvalidRequest(
                 f"tensor_content of {len(proto.tensor_content)} bytes does not fit {_name(proto.dtype)} "
                 f"of shape {list(shape)}"
             )
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    return _filled(list(getattr(proto, field)), dtype, count).reshape(shape)
+        return array.reshape(shape)
+    return _filled(getattr(proto, field)[:count], dtype, count).reshape(shape)
 
 
-def _filled(values: list[Any], dtype: np.dtype[Any], count: int) -> np.ndarray:
+def _from_content(content: bytes, dtype: np.dtype[Any], count: int) -> np.ndarray | None:
+    """Return `count` values out of their bytes, or None where those do not fit."""
+    if dtype.kind == "O":
+        return _strings(content, count)
+    if len(content) != count * dtype.itemsize:
+        return None
+    # NumPy would keep a boolean of 2, which is neither true nor false.
+    if dtype.kind == "b" and content.translate(None, b"\x00\x01"):
+        return None
+    return np.frombuffer(content, dtype)
+
+
+def _strings(content: bytes, count: int) -> np.ndarray | None:
+    """Return `count` strings: their lengths come first, as varints of at most 32 bits, then their bytes."""
+    position, lengths = 0, []
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if position == len(content) or shift > 28:
+                return None
+            byte = content[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                break
+        lengths.append(length)
+    if position + sum(lengths) != len(content):
+        return None
+    array = np.empty(count, object)
+    for index, length in enumerate(lengths):
+        array[index] = content[position : position + length]
+        position += length
+    return array
+
+
+def _filled(values: Sequence[Any], dtype: np.dtype[Any], count: int) -> np.ndarray:
     """Return `count` values, the last of `values` repeated."""
-    if len(values) > count:
-        raise errors.InvalidRequest(f"{len(values)} values for a shape of {count} elements")
     array = np.full(count, b"" if dtype.kind == "O" else 0, dtype)
     if values:
-        try:
-            array[: len(values)] = values
-        except OverflowError as error:
-            raise errors.InvalidRequest(f"a value is out of range for {dtype}") from error
+        # What travels as 32 bits wraps into fewer.
+        array[: len(values)] = np.array(
+            values, np.int32 if dtype.kind in "iu" and dtype.itemsize < 4 else dtype
+        )
         array[len(values) :] = array[len(values) - 1]
     return array
 
 
-def _name(data_type: int) -> str:
+def _name(code: int) -> str:
     known = types_pb2.DataType.values()
-    return types_pb2.DataType.Name(data_type) if data_type in known else f"number {data_type}"
+    return types_pb2.DataType.Name(code) if code in known else f"number {code}"

@@ -27,6 +27,7 @@ class ServerConfig:
     model_config_file: Path | None = None  # ModelServerConfig as text, in place of the two above
     model_config_file_poll_wait_seconds: float = 0.0  # between two looks at that file; 0 looks once only
     allow_version_labels_for_unavailable_models: bool = False  # a new label may precede its version's load
+    enable_signature_method_name_check: bool = False  # Classify and Regress insist on a method name
     port: int = 8500  # 0 to 65535; 0 picks a free one
     grpc_max_threads: int = 4 * (os.cpu_count() or 1)  # requests answered at a time, at least 1
     file_system_poll_wait_seconds: float = 1.0  # between two looks at the folder; 0 looks once only

@@ -48,11 +48,13 @@ class ServerCore:
         Raises:
             InvalidRequest: The configuration is not usable; nothing changes.
             LabelUnavailable: A label is for a version that does not serve; all else is done.
+            ModelNotLoadable: No version of a model that was added can be loaded; all else is done.
         """
         _check(config)
         with self._changing:
             self._config.CopyFrom(config)
             wanted = {model.name: model for model in config.model_config_list.config}
+            new = wanted.keys() - self._managers.keys()
             for name in self._managers.keys() - wanted.keys():
                 self._managers.pop(name).close()
             for name, model in wanted.items():
@@ -64,6 +66,15 @@ class ServerCore:
                 self._managers[name].policy = model.model_version_policy
             self._poll()
             self._set_labels()
+            broken = [
+                f"{{{name} due to error: {next(iter(states.values())).message}}}"
+                for name in sorted(new)
+                if self._managers[name].version is None and (states := self._managers[name].states)
+            ]
+            if broken:
+                raise errors.ModelNotLoadable(
+                    f"{len(broken)} model(s) did not become available: {{{', '.join(broken)}}}"
+                )
 
     def poll(self) -> None:
         """Look at every model's folder once, and switch versions where something changed."""
@@ -133,20 +144,36 @@ def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
     if config.WhichOneof("config") == "custom_model_config":
         raise errors.InvalidRequest("custom_model_config is not supported")
     names = [model.name for model in config.model_config_list.config]
+    for name in names:
+        if names.count(name) > 1:
+            raise errors.InvalidRequest(f"Illegal to list model {name} multiple times in config list")
     for model in config.model_config_list.config:
         if not model.name:
             raise errors.InvalidRequest("Expected model to have name specified.")
-        if not model.base_path:
-            raise errors.InvalidRequest(f"Expected model {model.name} to have base_path specified.")
         if not Path(model.base_path).is_absolute():
             raise errors.InvalidRequest(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()="
                 f"{model.base_path}"
             )
-        if model.model_platform != _PLATFORM:
-            raise errors.InvalidRequest(
-                f"Model {model.name} has model_platform {model.model_platform!r}; "
-                f"{_PLATFORM!r} alone is supported"
-            )
-        if names.count(model.name) > 1:
-            raise errors.InvalidRequest(f"Illegal to list model {model.name} multiple times in config list")
+        platform = _platform(model)
+        if platform != _PLATFORM:
+            raise errors.InvalidRequest(f"Model {model.name} requests unsupported platform {platform}")
+
+
+def _platform(model: model_server_config_pb2.ModelConfig) -> str:
+    """Return the platform, by whichever of its two fields is set."""
+    if model.model_type and model.model_platform:
+        raise errors.InvalidRequest(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+            "ModelServerConfig::model_platform."
+        )
+    if model.model_type == model_server_config_pb2.TENSORFLOW:
+        return _PLATFORM
+    if model.model_type:
+        raise errors.InvalidRequest(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
+    if not model.model_platform:
+        raise errors.InvalidRequest(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform."
+        )
+    return model.model_platform

@@ -80,10 +80,12 @@ class ModelManager:
         """
         with self._changed:
             for label, version in labels.items():
-                if version in self._servables or (allow_unavailable and label not in self.labels):
+                if version in self._servables or (
+                    allow_unavailable and self.labels.get(label, version) == version
+                ):
                     continue
                 raise errors.LabelUnavailable(
-                    f"Request to assign label to {version} of model {self.model_name}, which is not "
+                    f"Request to assign label to version {version} of model {self.model_name}, which is not "
                     "currently available for inference"
                 )
             self.labels = dict(labels)

@@ -42,7 +42,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: model_management_pb2.ReloadConfigRequest
     ) -> model_management_pb2.ReloadConfigResponse:
         """Return once the configuration has been taken over."""
-        if request.config.WhichOneof("config") is None:
-            raise errors.InvalidRequest("ModelServerConfig had no model config list")
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise errors.InvalidRequest(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
         self._core.reload(request.config)
         return model_management_pb2.ReloadConfigResponse()

@@ -19,6 +19,8 @@ def predict(model: SessionModel, request: predict_pb2.PredictRequest) -> predict
             decoded is an InvalidRequest too.
     """
     signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if signature not in model.signatures:  # TensorFlow Serving looks at it before the inputs
+        raise errors.SignatureNotFound(f'Serving signature key "{signature}" not found.')
     inputs = {}
     for name, tensor in request.inputs.items():
         try:

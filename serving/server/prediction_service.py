@@ -1,20 +1,41 @@
 """TensorFlow Serving's PredictionService."""
 
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+from collections.abc import Callable
+from typing import Any
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    model_pb2,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
 
 from serving import errors
+from serving.saved_model import SessionModel
+from serving.server import classify, multi_inference, regress
 from serving.server.core import ServerCore
-from serving.server.predict import predict
+from serving.server.example_input import serialized_examples
+from serving.server.predict import DEFAULT_SIGNATURE, predict
 from serving.server.status import reporting, spec_of
 
 _SIGNATURE_DEF = "signature_def"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Runs signatures of the versions that serve, and describes them."""
+    """Runs signatures of the versions that serve, and describes them.
 
-    def __init__(self, core: ServerCore) -> None:
+    Args:
+        core: The models.
+        method_name_check: Whether Classify and Regress insist on the method name of a signature.
+    """
+
+    def __init__(self, core: ServerCore, *, method_name_check: bool) -> None:
         self._core = core
+        self._method_name_check = method_name_check
 
     @reporting
     def Predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:  # noqa: N802
@@ -23,6 +44,42 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response = predict(model, request)
         response.model_spec.version.value = version
         return response
+
+    @reporting
+    def Classify(  # noqa: N802
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        """Return the classes and scores of each example."""
+        response = classification_pb2.ClassificationResponse()
+        with self._core.servable(spec_of(request)) as (version, model):
+            name = self._checked(model, request.model_spec, classify.check)
+            examples = serialized_examples(request.input)
+            response.result.CopyFrom(classify.classify(model, name, examples))
+        _tell(response.model_spec, request.model_spec, name, version)
+        return response
+
+    @reporting
+    def Regress(  # noqa: N802
+        self, request: regression_pb2.RegressionRequest
+    ) -> regression_pb2.RegressionResponse:
+        """Return the value of each example."""
+        response = regression_pb2.RegressionResponse()
+        with self._core.servable(spec_of(request)) as (version, model):
+            name = self._checked(model, request.model_spec, regress.check)
+            examples = serialized_examples(request.input)
+            response.result.CopyFrom(regress.regress(model, name, examples))
+        _tell(response.model_spec, request.model_spec, name, version)
+        return response
+
+    @reporting
+    def MultiInference(  # noqa: N802
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Return the result of each task."""
+        with self._core.servable(multi_inference.model_spec(request)) as (version, model):
+            return multi_inference.multi_inference(
+                model, version, request, method_name_check=self._method_name_check
+            )
 
     @reporting
     def GetModelMetadata(  # noqa: N802
@@ -44,3 +101,19 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.model_spec.version.value = version
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
+
+    def _checked(self, model: SessionModel, spec: model_pb2.ModelSpec, check: Callable[..., Any]) -> str:
+        """Return the name of the signature that is asked for, if it is there and passes the check."""
+        name = spec.signature_name or DEFAULT_SIGNATURE
+        signature: meta_graph_pb2.SignatureDef | None = model.signatures.get(name)
+        if signature is None:
+            raise errors.InvalidRequest(f"No signature was found with the name: {name}")
+        check(signature, method_name_check=self._method_name_check)
+        return name
+
+
+def _tell(answered: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, signature: str, version: int) -> None:
+    """Write what answered."""
+    answered.name = asked.name
+    answered.signature_name = signature
+    answered.version.value = version

@@ -14,12 +14,21 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors, wire
+from serving.server import reflection
 from serving.server.config import ServerConfig
 from serving.server.core import ServerCore, read_model_config
+from serving.server.deserialization import Deserialization
 from serving.server.model_service import ModelService
 from serving.server.prediction_service import PredictionService
 
 _logger = logging.getLogger(__name__)
+
+# TensorFlow Serving names its services for health checks without their package.
+_HEALTH_NAMES = (
+    health.OVERALL_HEALTH,
+    *(name.rpartition(".")[2] for name in reflection.SERVICES),
+    *reflection.SERVICES,
+)
 
 
 class Server:
@@ -50,14 +59,17 @@ class Server:
         ]
         self._grpc = grpc.server(
             futures.ThreadPoolExecutor(config.grpc_max_threads, thread_name_prefix="grpc"),
+            interceptors=[Deserialization()],
             # gRPC lets two servers share a port unless told otherwise.
             options=[*wire.MESSAGE_SIZE_OPTIONS, ("grpc.so_reuseport", 0)],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self.core), self._grpc
+            PredictionService(self.core, method_name_check=config.enable_signature_method_name_check),
+            self._grpc,
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.core), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable(self._grpc)
         try:
             self.port: int = self._grpc.add_insecure_port(f"{wire.HOST}:{config.port}")
         except RuntimeError as error:
@@ -71,7 +83,8 @@ class Server:
         Raises:
             InvalidRequest: The configuration file is not usable.
         """
-        with contextlib.suppress(errors.LabelUnavailable):  # it follows once its version is there
+        # Both follow once the version is there.
+        with contextlib.suppress(errors.LabelUnavailable, errors.ModelNotLoadable):
             self.core.reload(self._model_config())
         self._set_health()
         for name, manager in self.core.models.items():
@@ -125,7 +138,9 @@ class Server:
 
     def _set_health(self) -> None:
         states = health_pb2.HealthCheckResponse
-        self._health.set(health.OVERALL_HEALTH, states.SERVING if self.core.available else states.NOT_SERVING)
+        status = states.SERVING if self.core.available else states.NOT_SERVING
+        for name in _HEALTH_NAMES:
+            self._health.set(name, status)
 
 
 def serve(config: ServerConfig, ready: Callable[[Server], None] = lambda server: None) -> None:

@@ -9,6 +9,7 @@ from tensorflow_serving.apis import model_pb2
 
 from serving import errors
 
+_MESSAGE_LIMIT = 1024  # as TensorFlow Serving; gRPC drops an answer whose message is too long
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -19,18 +20,30 @@ def reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(self: object, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(self, request)
-        except errors.SignatureNotFound as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except errors.InvalidRequest as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except errors.ModelNotFound as error:
-            context.abort(grpc.StatusCode.NOT_FOUND, str(error))
-        except errors.LabelUnavailable as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except errors.ModelFailed as error:
-            context.abort(_CODES[error.code], str(error))
+        except errors.ServingError as error:
+            context.abort(_code(error), _shortened(str(error)))
 
     return wrapped
+
+
+def _code(error: errors.ServingError) -> grpc.StatusCode:
+    match error:
+        case errors.SignatureNotFound() | errors.LabelUnavailable():
+            return grpc.StatusCode.FAILED_PRECONDITION
+        case errors.InvalidRequest():
+            return grpc.StatusCode.INVALID_ARGUMENT
+        case errors.ModelNotFound():
+            return grpc.StatusCode.NOT_FOUND
+        case errors.NotSupported():
+            return grpc.StatusCode.UNIMPLEMENTED
+        case errors.ModelFailed():
+            return _CODES[error.code]
+        case _:
+            return grpc.StatusCode.UNKNOWN
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _MESSAGE_LIMIT else f"{message[:_MESSAGE_LIMIT]}...TRUNCATED"
 
 
 def spec_of(request: Any) -> model_pb2.ModelSpec:

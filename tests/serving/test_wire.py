@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,12 +60,14 @@ def _proto(shape, **fields):
     [
         (_proto([1], dtype=types_pb2.DT_COMPLEX64), "DT_COMPLEX64 are not supported"),
         (_proto([1], dtype=9999), "number 9999 are not supported"),
-        (_proto([2], dtype=types_pb2.DT_INT64, int64_val=[1, 2, 3]), "3 values for a shape of 2 elements"),
         (_proto([-1], dtype=types_pb2.DT_INT64, int64_val=[1]), r"shape must be known, got \[-1\]"),
         (_proto([1 << 40, 1 << 40], dtype=types_pb2.DT_FLOAT, float_val=[1]), "at most 16777216 elements"),
+        (_proto([0, 1 << 40], dtype=types_pb2.DT_FLOAT), "at most 16777216 elements"),
+        (_proto([1] * 65, dtype=types_pb2.DT_FLOAT), "at most 64 dimensions, got 65"),
         (_proto([2], dtype=types_pb2.DT_FLOAT, tensor_content=b"abc"), "3 bytes does not fit DT_FLOAT"),
-        (_proto([1], dtype=types_pb2.DT_STRING, tensor_content=b"\x01a"), "does not fit DT_STRING"),
-        (_proto([1], dtype=types_pb2.DT_INT8, int_val=[300]), "out of range for int8"),
+        (_proto([1], dtype=types_pb2.DT_STRING, tensor_content=b"\x02a"), "does not fit DT_STRING"),
+        (_proto([1], dtype=types_pb2.DT_STRING, tensor_content=b"\x81"), "does not fit DT_STRING"),
+        (_proto([1], dtype=types_pb2.DT_BOOL, tensor_content=b"\x02"), "1 bytes does not fit DT_BOOL"),
     ],
 )
 def test_decode_refuses(proto, message):
@@ -75,3 +79,49 @@ def test_decode_refuses(proto, message):
 def test_encode_refuses(array):
     with pytest.raises(errors.InvalidRequest):
         wire.encode(array)
+
+
+def _draw(random):
+    """A tensor that may or may not fit together."""
+    proto = _proto(
+        [random.choice((0, 1, 1, 2, 3, -1)) for _ in range(random.choice((0, 1, 1, 2)))],
+        dtype=random.choice([*wire._FIELDS, types_pb2.DT_INVALID]),
+    )
+    proto.tensor_shape.unknown_rank = random.random() < 0.1
+    if random.random() < 0.5:
+        size = random.choice((1, 2, 4, 8, 12, 16))
+        proto.tensor_content = bytes(random.choice((0, 0, 1, 1, 2, 5, 0x80)) for _ in range(size))
+    count = random.randrange(4)
+    for field, values in (
+        ("float_val", (0.5, -2.0)),
+        ("double_val", (0.1, 1e300)),
+        ("int_val", (0, -1, 300, 70_000, -(1 << 31))),
+        ("int64_val", (7, -(1 << 63))),
+        ("bool_val", (True, False)),
+        ("string_val", (b"", b"ab", b"\xff")),
+    ):
+        getattr(proto, field).extend(random.choice(values) for _ in range(count))
+    return proto
+
+
+def test_drawn_tensors_are_decoded_or_refused_as_tensorflow_does():
+    generator = random.Random(0)
+    refused = 0
+    for _ in range(2_000):
+        proto = _draw(generator)
+        try:
+            expected = tf.io.parse_tensor(proto.SerializeToString(), proto.dtype or tf.float32).numpy()
+        except tf.errors.InvalidArgumentError:
+            refused += 1
+            with pytest.raises(errors.InvalidRequest):
+                wire.decode(proto)
+            continue
+        decoded = wire.decode(proto)
+        assert decoded.shape == np.shape(expected)
+        # Of equal bits, since content may be no number at all.
+        expected = np.asarray(expected, decoded.dtype)
+        if decoded.dtype.kind == "O":
+            assert decoded.tolist() == expected.tolist()
+        else:
+            assert decoded.tobytes() == expected.tobytes()
+    assert 500 < refused < 1_500

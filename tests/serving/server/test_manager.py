@@ -196,7 +196,9 @@ def test_a_label_stands_for_a_version_that_serves(three):
         manager.servable(label="beta"),
     ):
         pass
-    with pytest.raises(errors.LabelUnavailable, match="assign label to 9 of model deepfm, which is not"):
+    with pytest.raises(
+        errors.LabelUnavailable, match="assign label to version 9 of model deepfm, which is not"
+    ):
         manager.set_labels({"stable": 9})
     assert manager.labels == {"stable": 1, "canary": 3}
     manager.set_labels({"stable": 1, "next": 9}, allow_unavailable=True)

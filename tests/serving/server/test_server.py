@@ -314,7 +314,12 @@ def test_a_configuration_comes_by_request_too(start_server, tmp_path, models, mo
         "Servable not found for request: Latest(deepfm)",
     )
     for text, code, message in (
-        ("", Code.INVALID_ARGUMENT, "ModelServerConfig had no model config list"),
+        (
+            "",
+            Code.INVALID_ARGUMENT,
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+            "Only ModelConfigList is currently supported",
+        ),
         (
             f"model_config_list {{ {model('a')} {model('a')} }}",
             Code.INVALID_ARGUMENT,
@@ -328,7 +333,7 @@ def test_a_configuration_comes_by_request_too(start_server, tmp_path, models, mo
         (
             'model_config_list { config { name: "a" model_platform: "tensorflow" } }',
             Code.INVALID_ARGUMENT,
-            "Expected model a to have base_path specified.",
+            "Expected model a to have an absolute path or URI; got base_path()=",
         ),
     ):
         assert _code_and_message(lambda text=text: reload(text)) == (code, message)
@@ -336,7 +341,7 @@ def test_a_configuration_comes_by_request_too(start_server, tmp_path, models, mo
     wrong = 'version_labels { key: "new" value: 7 }'
     assert _code_and_message(lambda: reload(f"model_config_list {{ {model('a', wrong)} }}")) == (
         Code.FAILED_PRECONDITION,
-        "Request to assign label to 7 of model a, which is not currently available for inference",
+        "Request to assign label to version 7 of model a, which is not currently available for inference",
     )
 
 
