@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tensorflow.core.example import example_pb2
+from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, predict_pb2, regression_pb2
@@ -395,7 +395,7 @@ def _example(value: Any) -> example_pb2.Example:
     return example
 
 
-def _add_to_feature(value: Any, name: str, feature: example_pb2.Feature) -> None:
+def _add_to_feature(value: Any, name: str, feature: feature_pb2.Feature) -> None:
     added: Any
     if isinstance(value, str):
         kind, added = "bytes_list", _encoded(value)
