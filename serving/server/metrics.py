@@ -5,11 +5,13 @@ its counters do not end in `_total`. What it does not measure is called `deepfm_
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import prometheus_client
 from prometheus_client import exposition, metrics_core, registry
+
+from serving.server.manager import ModelManager
 
 CONTENT_TYPE = exposition.CONTENT_TYPE_PLAIN_0_0_4
 
@@ -17,7 +19,8 @@ _COUNTED = ("Classify", "Predict", "Regress")
 """What TensorFlow Serving counts as requests to a model."""
 
 _MICROSECONDS = 1e6
-_LATENCIES = tuple(10 * 1.8**power for power in range(33))  # microseconds
+# Microseconds; TensorFlow Serving writes six digits of each.
+_LATENCIES = tuple(float(f"{10 * 1.8**power:.6g}") for power in range(33))
 _BATCH_SIZES = tuple(2.0**power for power in range(15))
 _COUNTER_NAME = re.compile(r"^((?:# (?:HELP|TYPE) )?:[\w:]+)_total(?=[ {])", re.MULTILINE)
 
@@ -30,10 +33,10 @@ class Metrics:
         queue_depth: Gauge of the requests that wait for a batch, by `model_name`; whoever batches sets it.
 
     Args:
-        models: Returns the versions that serve, by the name of each configured model.
+        models: Returns the manager of each configured model by name.
     """
 
-    def __init__(self, models: Callable[[], Mapping[str, Collection[int]]]) -> None:
+    def __init__(self, models: Callable[[], Mapping[str, ModelManager]]) -> None:
         # The time at which each series began is OpenMetrics' and would double their number.
         prometheus_client.disable_created_metrics()
         self._registry = prometheus_client.CollectorRegistry()
@@ -138,7 +141,7 @@ class Metrics:
 class _LoadedVersions(registry.Collector):
     """Reads, at each look, which versions serve, so that one that is gone is gone here too."""
 
-    def __init__(self, models: Callable[[], Mapping[str, Collection[int]]]) -> None:
+    def __init__(self, models: Callable[[], Mapping[str, ModelManager]]) -> None:
         self._models = models
 
     def collect(self) -> Iterator[Any]:
@@ -147,7 +150,7 @@ class _LoadedVersions(registry.Collector):
             "1 for each version that serves.",
             labels=["model_name", "version"],
         )
-        for model_name, versions in sorted(self._models().items()):
-            for version in sorted(versions):
+        for model_name, manager in sorted(self._models().items()):
+            for version in manager.available:
                 loaded.add_metric([model_name, str(version)], 1)
         yield loaded

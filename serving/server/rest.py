@@ -86,8 +86,11 @@ class RestApi:
             spec: Gets the model's name, version or label.
 
         Raises:
-            InvalidRequest: The path means none.
+            ModelNotFound: The path is none of the API's.
+            InvalidRequest: It is, but means no method.
         """
+        if not path.lower().startswith("/v1/"):
+            raise errors.ModelNotFound(f"Not Found: {path}")
         match = {"POST": _POST, "GET": _GET}.get(verb, _GET).fullmatch(path)
         if match is None or verb not in ("POST", "GET"):
             raise errors.InvalidRequest(f"Malformed request: {verb} {path}")
@@ -230,6 +233,7 @@ class RestServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
         self._running: set[asyncio.Task[Any]] = set()
+        self._closing = False
 
     def start(self) -> None:
         """Answer requests, those that came meanwhile too."""
@@ -260,12 +264,18 @@ class RestServer:
         await self._site.start()
 
     async def _close(self, grace: float) -> None:
+        self._closing = True
         await self._site.stop()
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
         await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.Response:
+        # A connection that is kept open may bring more.
+        if self._closing:
+            response = web.json_response({"error": "The server is shutting down"}, status=503)
+            response.force_close()
+            return response
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -293,6 +303,8 @@ class RestServer:
             )
         except errors.InvalidRequest as error:
             code, text = grpc.StatusCode.INVALID_ARGUMENT, json_tensor.error_json(str(error))
+        except errors.ModelNotFound as error:
+            code, text = grpc.StatusCode.NOT_FOUND, json_tensor.error_json(str(error))
         except _Aborted as error:
             code, text = error.code, json_tensor.error_json(error.details)
         except web.HTTPRequestEntityTooLarge:

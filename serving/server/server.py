@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
-        self.metrics = Metrics(self._available)
+        self.metrics = Metrics(lambda: self.core.models)
         self.core = ServerCore(
             allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models,
             loaded=self.metrics.loaded,
@@ -158,9 +158,6 @@ class Server:
         self.metrics.answered(call.api, call.entrypoint, call.model, call.code.name, call.seconds)
         if self._access_log is not None:
             self._access_log.write(call)
-
-    def _available(self) -> dict[str, list[int]]:
-        return {name: manager.available for name, manager in self.core.models.items()}
 
     def _model_config(self) -> model_server_config_pb2.ModelServerConfig:
         if self.config.model_config_file is not None:
