@@ -70,9 +70,15 @@ def parse(body: bytes) -> dict[str, Any]:
     if not body:
         raise errors.InvalidRequest("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        document = json.loads(text)
+        if "\\u" in text:
+            # Half of a surrogate pair, anywhere in it, can be written as an escape but is no text.
+            json.dumps(document, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise errors.InvalidRequest(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
+    except UnicodeEncodeError as error:
+        raise errors.InvalidRequest("JSON Parse error: The surrogate pair in string is invalid.") from error
     # Text that is not UTF-8, or an integer of thousands of digits.
     except ValueError as error:
         raise errors.InvalidRequest(f"JSON Parse error: {error}") from error
@@ -95,7 +101,6 @@ def signature_name(document: Mapping[str, Any]) -> str:
             f"JSON Value: {_quoted(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    _encoded(name)
     return name
 
 
@@ -344,7 +349,7 @@ def _leaf(value: Any, dtype: int) -> Any:
         if isinstance(value, dict):
             return _from_base64(value)
         if isinstance(value, str):
-            return _encoded(value)
+            return value.encode()
     elif dtype == types_pb2.DT_BOOL:
         if isinstance(value, bool):
             return value
@@ -388,7 +393,6 @@ def _example(value: Any) -> example_pb2.Example:
         raise errors.InvalidRequest(f"Example must be JSON object but got JSON {_JSON_TYPES[type(value)]}")
     example = example_pb2.Example()
     for name, content in value.items():
-        _encoded(name)
         feature = example.features.feature[name]
         for each in content if isinstance(content, list) else [content]:
             _add_to_feature(each, name, feature)
@@ -398,7 +402,7 @@ def _example(value: Any) -> example_pb2.Example:
 def _add_to_feature(value: Any, name: str, feature: feature_pb2.Feature) -> None:
     added: Any
     if isinstance(value, str):
-        kind, added = "bytes_list", _encoded(value)
+        kind, added = "bytes_list", value.encode()
     elif isinstance(value, dict) and not _is_object(value):
         kind, added = "bytes_list", _from_base64(value)
     elif isinstance(value, float):
@@ -437,13 +441,6 @@ def _from_base64(value: dict[str, Any]) -> bytes:
         return base64.b64decode(value[_BASE64] + "=" * (-len(value[_BASE64]) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise errors.InvalidRequest("Unable to base64 decode") from error
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise errors.InvalidRequest("JSON Parse error: The surrogate pair in string is invalid.") from error
 
 
 def _clipped(text: str) -> str:

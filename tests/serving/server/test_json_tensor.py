@@ -49,6 +49,7 @@ def _outputs(**arrays):
             {"x": [2**63 - 1, -(2**63)]},
         ),
         ('{"inputs": 2.5}', {"x": "FLOAT"}, {"x": 2.5}),
+        (r'{"inputs": "\ud83d\ude00"}', {"x": "STRING"}, {"x": "😀".encode()}),
         ('{"inputs": [true, false]}', {"x": "BOOL"}, {"x": [True, False]}),
         ('{"inputs": {"b64": "AA=="}}', {"x": "STRING"}, {"x": b"\x00"}),
         (
@@ -170,6 +171,7 @@ def test_numbers_that_json_has_not():
             {"x": "STRING"},
             'JSON Value: {"b64": 1} not formatted correctly for base64 data',
         ),
+        (r'{"in\ud800": "x"}', {"x": "STRING"}, "JSON Parse error: The surrogate pair in string"),
         (r'{"inputs": "\ud800"}', {"x": "STRING"}, "JSON Parse error: The surrogate pair in string"),
         ('{"inputs": ' + "[" * 70 + "1" + "]" * 70 + "}", {"x": "INT64"}, "at most 64 dimensions, got 70"),
         ('{"inputs": 1}', {"x": "HALF"}, "Conversion of JSON Value: 1 to type: half"),
