@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from serving import errors, wire
+from serving import errors
 from serving.quiet_imports import quiet_imports
 
 with quiet_imports():
@@ -30,7 +30,7 @@ def _ready(server: Server) -> None:
     for name, manager in server.core.models.items():
         version = manager.version
         what = f"version {version}" if version is not None else f"no version yet of {manager.base_path}"
-        print(f"serving {name} {what} at {wire.HOST}:{server.port}", flush=True)
+        print(f"serving {name} {what} at {server.config.host}:{server.port}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """TensorFlow Serving's PredictionService."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from serving.server import classify, multi_inference, regress
 from serving.server.core import ServerCore
 from serving.server.example_input import serialized_examples
 from serving.server.predict import DEFAULT_SIGNATURE, predict
+from serving.server.metrics import Metrics
 from serving.server.status import reporting, spec_of
 
 _SIGNATURE_DEF = "signature_def"
@@ -30,18 +32,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Args:
         core: The models.
+        metrics: Told of every run of a model.
         method_name_check: Whether Classify and Regress insist on the method name of a signature.
     """
 
-    def __init__(self, core: ServerCore, *, method_name_check: bool) -> None:
+    def __init__(self, core: ServerCore, metrics: Metrics, *, method_name_check: bool) -> None:
         self._core = core
+        self._metrics = metrics
         self._method_name_check = method_name_check
 
     @reporting
     def Predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:  # noqa: N802
         """Return the outputs of a signature, and which version answered."""
         with self._core.servable(spec_of(request)) as (version, model):
-            response = predict(model, request)
+            ran = functools.partial(self._metrics.ran, "Predict", request.model_spec.name)
+            response = predict(model, request, ran)
         response.model_spec.version.value = version
         return response
 
