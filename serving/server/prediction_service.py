@@ -20,8 +20,8 @@ from serving.saved_model import SessionModel
 from serving.server import classify, multi_inference, regress
 from serving.server.core import ServerCore
 from serving.server.example_input import serialized_examples
-from serving.server.predict import DEFAULT_SIGNATURE, predict
 from serving.server.metrics import Metrics
+from serving.server.predict import DEFAULT_SIGNATURE, predict
 from serving.server.status import reporting, spec_of
 
 _SIGNATURE_DEF = "signature_def"
