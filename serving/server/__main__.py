@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from serving import errors, wire
+from serving import errors
 from serving.server.config import ServerConfig
 from serving.server.server import serve
 
@@ -18,7 +18,7 @@ def main() -> None:
     # It reports every restored file, and that the Session loader is deprecated.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        serve(config, lambda server: print(f"{wire.HOST}:{server.port}", flush=True))
+        serve(config, lambda server: print(f"{config.host}:{server.port}", flush=True))
     except errors.ServingError as error:
         sys.exit(str(error))
 

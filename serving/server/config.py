@@ -2,12 +2,13 @@
 
 import argparse
 import dataclasses
+import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from serving import versions
+from serving import versions, wire
 
 _FLAG_TYPES: dict[Any, Callable[[str], Any]] = {
     str: str,
@@ -27,8 +28,16 @@ class ServerConfig:
     model_config_file: Path | None = None  # ModelServerConfig as text, in place of the two above
     model_config_file_poll_wait_seconds: float = 0.0  # between two looks at that file; 0 looks once only
     allow_version_labels_for_unavailable_models: bool = False  # a new label may precede its version's load
+    host: str = wire.HOST  # address to listen on; not TensorFlow Serving's, which listens on every one
     port: int = 8500  # 0 to 65535; 0 picks a free one
     grpc_max_threads: int = 4 * (os.cpu_count() or 1)  # requests answered at a time, at least 1
+    rest_api_port: int = 0  # 0 to 65535; 0 means no REST
+    rest_api_num_threads: int = 4 * (os.cpu_count() or 1)  # REST requests answered at a time, at least 1
+    rest_api_timeout_in_ms: int = 30_000  # for the answer to a REST request, at least 1
+    monitoring_config_file: Path | None = None  # MonitoringConfig as text; metrics are on the REST port
+    ssl_config_file: Path | None = None  # SSLConfig as text, for gRPC; REST has no TLS and stays on loopback
+    allow_insecure: bool = False  # plain text may leave the machine; not TensorFlow Serving's
+    access_log_file: Path | None = None  # gets a line for each call; not TensorFlow Serving's
     file_system_poll_wait_seconds: float = 1.0  # between two looks at the folder; 0 looks once only
     drain_seconds: float = 30.0  # for running requests to end after SIGTERM; not TensorFlow Serving's
 
@@ -37,10 +46,21 @@ class ServerConfig:
             raise ValueError("give either `model_base_path` or `model_config_file`")
         if not self.model_name:
             raise ValueError("`model_name` must not be empty")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"`port` must be from 0 to 65535, got {self.port}")
-        if self.grpc_max_threads < 1:
-            raise ValueError(f"`grpc_max_threads` must be positive, got {self.grpc_max_threads}")
+        for name in ("port", "rest_api_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(f"`{name}` must be from 0 to 65535, got {getattr(self, name)}")
+        if self.rest_api_port and self.rest_api_port == self.port:
+            raise ValueError(f"`rest_api_port` must not be `port`, got {self.port} for both")
+        for name in ("grpc_max_threads", "rest_api_num_threads", "rest_api_timeout_in_ms"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
+        if self.monitoring_config_file is not None and not self.rest_api_port:
+            raise ValueError("`monitoring_config_file` needs `rest_api_port`: the metrics are served there")
+        if not (_is_loopback(self.host) or self.ssl_config_file or self.allow_insecure):
+            raise ValueError(
+                f"`host` {self.host} can be reached from other machines, and calls would travel in plain "
+                "text: give `ssl_config_file`, or `allow_insecure` if that is meant"
+            )
         for name in (
             "model_config_file_poll_wait_seconds",
             "file_system_poll_wait_seconds",
@@ -62,5 +82,16 @@ class ServerConfig:
         """
         parser = argparse.ArgumentParser(prog="python -m serving.server")
         for field in dataclasses.fields(cls):
-            parser.add_argument(f"--{field.name}", type=_FLAG_TYPES[field.type], default=field.default)
+            # As with TensorFlow Serving, the name of a boolean flag alone means true.
+            alone: dict[str, Any] = {"nargs": "?", "const": True} if field.type is bool else {}
+            parser.add_argument(
+                f"--{field.name}", type=_FLAG_TYPES[field.type], default=field.default, **alone
+            )
         return cls(**vars(parser.parse_args(flags)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,9 @@ _State = get_model_status_pb2.ModelVersionStatus.State
 Policy: TypeAlias = (
     file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 )
+
+
+Loaded: TypeAlias = Callable[[str, float | None], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +47,21 @@ class ModelManager:
         model_name: Name that requests ask for.
         base_path: The serving folder; it may still be missing or empty.
         policy: Which versions; the latest alone if not given.
+        loaded: Told, at each attempt to load a version, its folder and the seconds it took, or None if it
+            failed.
     """
 
-    def __init__(self, model_name: str, base_path: str | Path, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        base_path: str | Path,
+        policy: Policy | None = None,
+        loaded: Loaded = lambda folder, seconds: None,
+    ) -> None:
         self.model_name = model_name
         self.base_path = Path(base_path)
         self.policy = Policy() if policy is None else policy
+        self._loaded = loaded
         self.labels: Mapping[str, int] = {}
         self._servables: dict[int, _Servable] = {}
         self._states: dict[int, VersionState] = {}
@@ -61,6 +73,12 @@ class ModelManager:
         """The newest version that serves."""
         with self._changed:
             return max(self._servables, default=None)
+
+    @property
+    def available(self) -> list[int]:
+        """The versions that serve."""
+        with self._changed:
+            return sorted(self._servables)
 
     @property
     def states(self) -> dict[int, VersionState]:
@@ -180,12 +198,14 @@ class ModelManager:
         except errors.ServingError as error:
             if model is not None:
                 model.close()
+            self._loaded(str(folder), None)
             code = getattr(error.__cause__, "error_code", None) or grpc.StatusCode.UNKNOWN.value[0]
             self._set(version, VersionState(_State.END, code, str(error)))
             serving = f"version {self.version} stays" if self.version is not None else "nothing is served"
             _logger.error("%s version %d not loaded, %s: %s", self.model_name, version, serving, error)
             return None
         seconds = time.monotonic() - start
+        self._loaded(str(folder), seconds)
         _logger.info(
             "%s version %d loaded in %.1f s, %d warm-up requests", self.model_name, version, seconds, warmed
         )

@@ -21,14 +21,17 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         spec = spec_of(request)
         manager = self._core.models.get(spec.name)
         states = {} if manager is None else manager.states
-        if not states:
+        if manager is None or not states:
             raise errors.ModelNotFound(f"Could not find any versions of model {spec.name}")
-        if spec.HasField("version"):
-            if spec.version.value not in states:
-                raise errors.ModelNotFound(
-                    f"Could not find version {spec.version.value} of model {spec.name}"
-                )
-            states = {spec.version.value: states[spec.version.value]}
+        version = spec.version.value if spec.HasField("version") else None
+        if spec.version_label:
+            if spec.version_label not in manager.labels:
+                raise errors.InvalidRequest(f"Unrecognized servable version label: {spec.version_label}")
+            version = manager.labels[spec.version_label]
+        if version is not None:
+            if version not in states:
+                raise errors.ModelNotFound(f"Could not find version {version} of model {spec.name}")
+            states = {version: states[version]}
         response = get_model_status_pb2.GetModelStatusResponse()
         for version in sorted(states, reverse=True):
             state = states[version]

@@ -1,5 +1,8 @@
 """Answer a PredictRequest with a loaded model: for the server's callers and for its warm-up alike."""
 
+import time
+from collections.abc import Callable
+
 from tensorflow_serving.apis import predict_pb2
 
 from serving import errors, wire
@@ -8,8 +11,17 @@ from serving.saved_model import SessionModel
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def predict(model: SessionModel, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+def predict(
+    model: SessionModel,
+    request: predict_pb2.PredictRequest,
+    ran: Callable[[float], None] = lambda seconds: None,
+) -> predict_pb2.PredictResponse:
     """Run the request's signature.
+
+    Args:
+        model: What runs.
+        request: Its model spec tells the signature alone.
+        ran: Told how many seconds the model took.
 
     Returns:
         The outputs, and a model spec with the name that was asked and the signature that answered.
@@ -25,7 +37,9 @@ def predict(model: SessionModel, request: predict_pb2.PredictRequest) -> predict
             inputs[name] = wire.decode(tensor)
         except errors.InvalidRequest as error:
             raise errors.InvalidRequest(f"tensor parsing error: {name}: {error}") from error
+    start = time.perf_counter()
     outputs = model.run(signature, inputs, list(request.output_filter))
+    ran(time.perf_counter() - start)
     response = predict_pb2.PredictResponse()
     response.model_spec.name = request.model_spec.name
     response.model_spec.signature_name = signature

@@ -1,9 +1,12 @@
 """TensorFlow Serving's PredictionService."""
 
+import functools
+
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from serving import errors
 from serving.server.core import ServerCore
+from serving.server.metrics import Metrics
 from serving.server.predict import predict
 from serving.server.status import reporting, spec_of
 
@@ -13,14 +16,16 @@ _SIGNATURE_DEF = "signature_def"
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Runs signatures of the versions that serve, and describes them."""
 
-    def __init__(self, core: ServerCore) -> None:
+    def __init__(self, core: ServerCore, metrics: Metrics) -> None:
         self._core = core
+        self._metrics = metrics
 
     @reporting
     def Predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:  # noqa: N802
         """Return the outputs of a signature, and which version answered."""
         with self._core.servable(spec_of(request)) as (version, model):
-            response = predict(model, request)
+            ran = functools.partial(self._metrics.ran, "Predict", request.model_spec.name)
+            response = predict(model, request, ran)
         response.model_spec.version.value = version
         return response
 

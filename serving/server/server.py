@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,28 +15,35 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors, wire
+from serving.server.access_log import AccessLog
 from serving.server.config import ServerConfig
+from serving.server.config_protos import read_monitoring_config, read_ssl_config
 from serving.server.core import ServerCore, read_model_config
+from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.prediction_service import PredictionService
+from serving.server.recording import Call, RecordingInterceptor
+from serving.server.rest import RestApi, RestServer
 
 _logger = logging.getLogger(__name__)
 
 
 class Server:
-    """Models behind one port, taken when the server is made.
+    """Models behind a gRPC port and, if asked for, a REST port, taken when the server is made.
 
     Args:
         config: See its fields.
 
     Raises:
-        ServingError: The port is taken.
+        ServingError: A port is taken, or a configuration file is not usable.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
+        self.metrics = Metrics(lambda: self.core.models)
         self.core = ServerCore(
-            allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models
+            allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models,
+            loaded=self.metrics.loaded,
         )
         self._health = health.HealthServicer()
         self._set_health()
@@ -52,18 +60,16 @@ class Server:
             futures.ThreadPoolExecutor(config.grpc_max_threads, thread_name_prefix="grpc"),
             # gRPC lets two servers share a port unless told otherwise.
             options=[*wire.MESSAGE_SIZE_OPTIONS, ("grpc.so_reuseport", 0)],
+            interceptors=[RecordingInterceptor(self._record)],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self.core), self._grpc
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self.core), self._grpc)
+        prediction_service = PredictionService(self.core, self.metrics)
+        model_service = ModelService(self.core)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction_service, self._grpc)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(model_service, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        try:
-            self.port: int = self._grpc.add_insecure_port(f"{wire.HOST}:{config.port}")
-        except RuntimeError as error:
-            raise errors.ServingError(
-                f"port {config.port} of {wire.HOST} is taken: stop what listens there, or choose another port"
-            ) from error
+        self.port = self._bind()
+        self._rest = self._rest_server(RestApi(prediction_service, model_service))
+        self._access_log = None if config.access_log_file is None else _access_log(config.access_log_file)
 
     def start(self) -> None:
         """Load what is configured, then answer; requests that come meanwhile wait.
@@ -78,6 +84,8 @@ class Server:
             if manager.version is None:
                 _logger.warning("no version of %s to serve under %s yet", name, manager.base_path)
         self._grpc.start()
+        if self._rest is not None:
+            self._rest.start()
         for poller in self._pollers:
             poller.start()
 
@@ -90,11 +98,66 @@ class Server:
         deadline = time.monotonic() + (grace or 0.0)
         self._health.enter_graceful_shutdown()
         self._stopping.set()
-        self._grpc.stop(grace).wait()
+        stopped = self._grpc.stop(grace)
+        if self._rest is not None:
+            self._rest.stop(grace or 0.0)
+        stopped.wait()
         for poller in self._pollers:
             if poller.is_alive():
                 poller.join(max(0.0, deadline - time.monotonic()))
         self.core.close(max(0.0, deadline - time.monotonic()))
+        if self._access_log is not None:
+            self._access_log.close()
+
+    def _bind(self) -> int:
+        """Take the gRPC port, for TLS if that is configured."""
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        address = f"{host}:{self.config.port}"
+        doubt = ""
+        try:
+            if self.config.ssl_config_file is None:
+                return self._grpc.add_insecure_port(address)
+            doubt = f", or {self.config.ssl_config_file} holds no valid key and certificate"
+            ssl = read_ssl_config(self.config.ssl_config_file)
+            credentials = grpc.ssl_server_credentials(
+                [(ssl.server_key.encode(), ssl.server_cert.encode())],
+                root_certificates=ssl.custom_ca.encode() or None,
+                require_client_auth=ssl.client_verify,
+            )
+            return self._grpc.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise errors.ServingError(
+                f"port {self.config.port} of {self.config.host} is taken{doubt}: stop what listens there, or "
+                "choose another port"
+            ) from error
+
+    def _rest_server(self, api: RestApi) -> RestServer | None:
+        config = self.config
+        if not config.rest_api_port:
+            return None
+        path = (
+            None
+            if config.monitoring_config_file is None
+            else read_monitoring_config(config.monitoring_config_file)
+        )
+        # TensorFlow Serving's REST has no TLS.
+        host = config.host if config.ssl_config_file is None else wire.HOST
+        if host != config.host:
+            _logger.warning("REST has no TLS: it listens on %s, not on %s", host, config.host)
+        return RestServer(
+            api,
+            self._record,
+            host=host,
+            port=config.rest_api_port,
+            threads=config.rest_api_num_threads,
+            timeout=config.rest_api_timeout_in_ms / 1000,
+            pages={} if path is None else {path: self.metrics.page},
+        )
+
+    def _record(self, call: Call) -> None:
+        self.metrics.answered(call.api, call.entrypoint, call.model, call.code.name, call.seconds)
+        if self._access_log is not None:
+            self._access_log.write(call)
 
     def _model_config(self) -> model_server_config_pb2.ModelServerConfig:
         if self.config.model_config_file is not None:
@@ -126,6 +189,13 @@ class Server:
     def _set_health(self) -> None:
         states = health_pb2.HealthCheckResponse
         self._health.set(health.OVERALL_HEALTH, states.SERVING if self.core.available else states.NOT_SERVING)
+
+
+def _access_log(path: Path) -> AccessLog:
+    try:
+        return AccessLog(path)
+    except OSError as error:
+        raise errors.ServingError(f"cannot write the access log {path}: {error}") from error
 
 
 def serve(config: ServerConfig, ready: Callable[[Server], None] = lambda server: None) -> None:

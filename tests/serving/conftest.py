@@ -1,11 +1,17 @@
 """A small model with the signatures of the real one, whose ratings can be worked out by hand."""
 
+import datetime
+import ipaddress
 import shutil
+import socket
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from schema import features
 from serving import catalogue, versions, warmup
@@ -199,3 +205,65 @@ def server(tmp_path_factory, models):
     running.start()
     yield running
     running.stop(0)
+
+
+class Authority:
+    """Signs certificates, and writes them and their keys to a folder as PEM."""
+
+    def __init__(self, folder, name):
+        self.folder = folder
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign(self.name, self.key.public_key(), is_authority=True)
+        self.path = folder / f"{name}.pem"
+        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        certificate = self._sign(subject, key.public_key(), is_authority=False)
+        chain, private = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return chain, private
+
+    def _sign(self, subject, public_key, is_authority):
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+
+
+@pytest.fixture(scope="session")
+def make_authority():
+    """Make an authority by the folder of its files and its name."""
+    return Authority
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Return a port that nothing listens on."""
+
+    def find():
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return probe.getsockname()[1]
+
+    return find

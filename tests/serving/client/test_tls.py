@@ -1,69 +1,19 @@
 """Connections over TLS to a real gRPC server, with certificates made here."""
 
-import datetime
-import ipaddress
 import re
 from concurrent import futures
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from serving import errors
 from serving.client import Client, TlsConfig
 from serving.protos import prediction_service_pb2_grpc
 
 
-class _Authority:
-    """Signs certificates, and writes them and their keys to a folder as PEM."""
-
-    def __init__(self, folder, name):
-        self.folder = folder
-        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self._sign(self.name, self.key.public_key(), is_authority=True)
-        self.path = folder / f"{name}.pem"
-        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), is_authority=False)
-        chain, private = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return chain, private
-
-    def _sign(self, subject, public_key, is_authority):
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .sign(self.key, hashes.SHA256())
-        )
-
-
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return _Authority(tmp_path_factory.mktemp("certificates"), "authority")
+def authority(tmp_path_factory, make_authority):
+    return make_authority(tmp_path_factory.mktemp("certificates"), "authority")
 
 
 @pytest.fixture
@@ -117,17 +67,17 @@ def test_a_client_without_a_certificate_is_refused(authority, start_tls_server, 
         client.predict([(3, 2)])
 
 
-def test_a_client_of_another_authority_is_refused(authority, start_tls_server, tmp_path):
+def test_a_client_of_another_authority_is_refused(authority, make_authority, start_tls_server, tmp_path):
     target = start_tls_server(mutual=True)
-    chain, private = _Authority(tmp_path, "other").issue("client")
+    chain, private = make_authority(tmp_path, "other").issue("client")
     tls = TlsConfig(root_certificates=authority.path, certificate_chain=chain, private_key=private)
     with Client(target, tls=tls) as client, pytest.raises(errors.ServerUnavailable, match="certificates"):
         client.predict([(3, 2)])
 
 
-def test_a_server_of_another_authority_is_not_asked(start_tls_server, tmp_path):
+def test_a_server_of_another_authority_is_not_asked(make_authority, start_tls_server, tmp_path):
     target = start_tls_server(mutual=False)
-    tls = TlsConfig(root_certificates=_Authority(tmp_path, "other").path)
+    tls = TlsConfig(root_certificates=make_authority(tmp_path, "other").path)
     with (
         Client(target, tls=tls) as client,
         pytest.raises(errors.ServerUnavailable, match="CERTIFICATE_VERIFY_FAILED"),
