@@ -24,10 +24,6 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         if manager is None or not states:
             raise errors.ModelNotFound(f"Could not find any versions of model {spec.name}")
         version = spec.version.value if spec.HasField("version") else None
-        if spec.version_label:
-            if spec.version_label not in manager.labels:
-                raise errors.InvalidRequest(f"Unrecognized servable version label: {spec.version_label}")
-            version = manager.labels[spec.version_label]
         if version is not None:
             if version not in states:
                 raise errors.ModelNotFound(f"Could not find version {version} of model {spec.name}")

@@ -175,6 +175,12 @@ class RestApi:
         )
 
     def _status(self, spec: model_pb2.ModelSpec, _: bytes, context: grpc.ServicerContext) -> str:
+        if spec.version_label:
+            # GetModelStatus passes over labels.
+            asked = get_model_metadata_pb2.GetModelMetadataRequest(
+                model_spec=spec, metadata_field=["signature_def"]
+            )
+            spec.version.value = self._predictions.GetModelMetadata(asked, context).model_spec.version.value
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
         return _message_json(self._models.GetModelStatus(request, context), keep_names=False)
 
