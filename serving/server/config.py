@@ -29,6 +29,8 @@ class ServerConfig:
     allow_version_labels_for_unavailable_models: bool = False  # a new label may precede its version's load
     port: int = 8500  # 0 to 65535; 0 picks a free one
     grpc_max_threads: int = 4 * (os.cpu_count() or 1)  # requests answered at a time, at least 1
+    enable_batching: bool = False  # run concurrent requests together, see `batching.py`
+    batching_parameters_file: Path | None = None  # BatchingParameters as text; its defaults if not given
     file_system_poll_wait_seconds: float = 1.0  # between two looks at the folder; 0 looks once only
     drain_seconds: float = 30.0  # for running requests to end after SIGTERM; not TensorFlow Serving's
 
@@ -41,6 +43,8 @@ class ServerConfig:
             raise ValueError(f"`port` must be from 0 to 65535, got {self.port}")
         if self.grpc_max_threads < 1:
             raise ValueError(f"`grpc_max_threads` must be positive, got {self.grpc_max_threads}")
+        if self.batching_parameters_file is not None and not self.enable_batching:
+            raise ValueError("`batching_parameters_file` is set without setting `enable_batching` to true")
         for name in (
             "model_config_file_poll_wait_seconds",
             "file_system_poll_wait_seconds",

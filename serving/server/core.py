@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -23,10 +23,17 @@ class ServerCore:
 
     Args:
         allow_version_labels_for_unavailable_models: Whether a new label may precede the load of its version.
+        load: Loads the model of a version's folder, or raises ModelNotLoadable.
     """
 
-    def __init__(self, *, allow_version_labels_for_unavailable_models: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        allow_version_labels_for_unavailable_models: bool = False,
+        load: Callable[[Path], SessionModel] = SessionModel,
+    ) -> None:
         self._allow_unavailable = allow_version_labels_for_unavailable_models
+        self._load = load
         self._managers: dict[str, ModelManager] = {}
         self._config = model_server_config_pb2.ModelServerConfig()
         self._changing = threading.Lock()
@@ -58,7 +65,7 @@ class ServerCore:
             for name, model in wanted.items():
                 if name not in self._managers or self._managers[name].base_path != Path(model.base_path):
                     replaced = self._managers.get(name)
-                    self._managers[name] = ModelManager(name, model.base_path)
+                    self._managers[name] = ModelManager(name, model.base_path, load=self._load)
                     if replaced is not None:
                         replaced.close()
                 self._managers[name].policy = model.model_version_policy

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -44,13 +44,21 @@ class ModelManager:
         model_name: Name that requests ask for.
         base_path: The serving folder; it may still be missing or empty.
         policy: Which versions; the latest alone if not given.
+        load: Loads the model of a version's folder, or raises ModelNotLoadable.
     """
 
-    def __init__(self, model_name: str, base_path: str | Path, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        base_path: str | Path,
+        policy: Policy | None = None,
+        load: Callable[[Path], SessionModel] = SessionModel,
+    ) -> None:
         self.model_name = model_name
         self.base_path = Path(base_path)
         self.policy = Policy() if policy is None else policy
         self.labels: Mapping[str, int] = {}
+        self._load_model = load
         self._servables: dict[int, _Servable] = {}
         self._states: dict[int, VersionState] = {}
         self._broken: dict[int, frozenset[tuple[str, int, int]]] = {}
@@ -175,7 +183,7 @@ class ModelManager:
         self._set(version, VersionState(_State.LOADING))
         model = None
         try:
-            model = SessionModel(folder)
+            model = self._load_model(folder)
             warmed = _warm_up(model, folder / warmup.REQUESTS)
         except errors.ServingError as error:
             if model is not None:

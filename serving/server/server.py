@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -14,6 +15,8 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors, wire
+from serving.saved_model import SessionModel
+from serving.server.batching import BatchingModel, BatchingParameters
 from serving.server.config import ServerConfig
 from serving.server.core import ServerCore, read_model_config
 from serving.server.model_service import ModelService
@@ -29,13 +32,14 @@ class Server:
         config: See its fields.
 
     Raises:
-        ServingError: The port is taken.
+        ServingError: The port is taken, or the batching parameters file is not usable.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         self.core = ServerCore(
-            allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models
+            allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models,
+            load=_loader(config),
         )
         self._health = health.HealthServicer()
         self._set_health()
@@ -126,6 +130,15 @@ class Server:
     def _set_health(self) -> None:
         states = health_pb2.HealthCheckResponse
         self._health.set(health.OVERALL_HEALTH, states.SERVING if self.core.available else states.NOT_SERVING)
+
+
+def _loader(config: ServerConfig) -> Callable[[Path], SessionModel]:
+    """Return what loads a version: for requests one by one, or in batches."""
+    if not config.enable_batching:
+        return SessionModel
+    file = config.batching_parameters_file
+    parameters = BatchingParameters() if file is None else BatchingParameters.read(file)
+    return lambda folder: BatchingModel(folder, parameters)
 
 
 def serve(config: ServerConfig, ready: Callable[[Server], None] = lambda server: None) -> None:

@@ -8,6 +8,7 @@ import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving import errors
+from serving.server import deadline
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -18,7 +19,8 @@ def reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def wrapped(self: object, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return method(self, request)
+            with deadline.of(context):
+                return method(self, request)
         except errors.SignatureNotFound as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except errors.InvalidRequest as error:
@@ -27,6 +29,10 @@ def reporting(method: Callable[..., Any]) -> Callable[..., Any]:
             context.abort(grpc.StatusCode.NOT_FOUND, str(error))
         except errors.LabelUnavailable as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except errors.LimitExceeded as error:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except errors.DeadlineExceeded as error:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
         except errors.ModelFailed as error:
             context.abort(_CODES[error.code], str(error))
 
