@@ -101,13 +101,16 @@ def _filled(values: list[Any], dtype: np.dtype[Any], count: int) -> np.ndarray:
     """Return `count` values, the last of `values` repeated."""
     if len(values) > count:
         raise errors.InvalidRequest(f"{len(values)} values for a shape of {count} elements")
+    try:
+        given = np.array(values, dtype)
+    except OverflowError as error:
+        raise errors.InvalidRequest(f"a value is out of range for {dtype}") from error
+    if len(values) == count:
+        return given
     array = np.full(count, b"" if dtype.kind == "O" else 0, dtype)
     if values:
-        try:
-            array[: len(values)] = values
-        except OverflowError as error:
-            raise errors.InvalidRequest(f"a value is out of range for {dtype}") from error
-        array[len(values) :] = array[len(values) - 1]
+        array[: len(values)] = given
+        array[len(values) :] = given[-1]
     return array
 
 
