@@ -4,9 +4,9 @@
 
 Closed loop: each client is a process that sends its next request when it has the answer to the last. The
 table has milliseconds a request and requests a second. The floor is `SessionModel.run` in this process, one
-request after the other, before the servers start. `rank` runs by itself with batching too: how far its gain is
-from 1 tells the noise. Without a model, an untrained one of the default size is
-made, with vocabularies of MovieLens 1M's size.
+request after the other, before the servers start. `rank` runs by itself with batching too: how far its gain
+is from 1 tells the noise. Without a model, an untrained one of the default size is made, with vocabularies
+of MovieLens 1M's size.
 """
 
 import argparse
