@@ -1,6 +1,7 @@
 # make run    the pipeline on this machine; DATA, PRESET, SEED, SPLIT and RUNS as `deepfm run --help` says
 # make test   the whole gate: format, lint, types, tests
 # make bench  the training input, timed against TFX's own
+# make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
 
@@ -22,7 +23,7 @@ PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$
 export UV_PYTHON := $(PYTHON311)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run test bench clean
+.PHONY: run test bench bench-serving clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -36,6 +37,9 @@ test: .venv/.ready
 
 bench: .venv/.ready
 	@.venv/bin/python tests/benchmarks/trainer_input.py
+
+bench-serving: .venv/.ready
+	@.venv/bin/python tests/benchmarks/server.py $(if $(MODEL),--model "$(MODEL)")
 
 $(UV):
 	@test -n "$(PYTHON311)" || { echo "Python 3.11 is needed, on the PATH or among pyenv's versions; none found." >&2; exit 1; }

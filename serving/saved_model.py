@@ -71,14 +71,42 @@ class SessionModel:
                 unknown, or the graph refuses the values.
             ModelFailed: The graph fails otherwise.
         """
+        outputs, feeds = self.check(signature, inputs, output_filter)
+        return self.compute(signature, outputs, feeds)
+
+    def check(
+        self, signature: str, inputs: Mapping[str, np.ndarray], output_filter: Sequence[str] = ()
+    ) -> tuple[tuple[str, ...], list[np.ndarray]]:
+        """Judge a request by its signature, as the first half of `run`; arguments as there.
+
+        Returns:
+            Names of the outputs, and the values of the inputs in the order of their names.
+
+        Raises:
+            SignatureNotFound: `signature` is not among `signatures`.
+            InvalidRequest: An input is missing, unknown or of the wrong type or shape, or an output is
+                unknown.
+        """
         if signature not in self.signatures:
             raise errors.SignatureNotFound(f'Serving signature key "{signature}" not found.')
         definition = self.signatures[signature]
         _check_names(definition, inputs, output_filter)
         names = tuple(output_filter) or tuple(sorted(definition.outputs))
-        feeds = [_checked(name, inputs[name], definition.inputs[name]) for name in sorted(definition.inputs)]
+        return names, [
+            _checked(name, inputs[name], definition.inputs[name]) for name in sorted(definition.inputs)
+        ]
+
+    def compute(
+        self, signature: str, outputs: tuple[str, ...], feeds: Sequence[np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Run the graph on what `check` returned, as the second half of `run`.
+
+        Raises:
+            InvalidRequest: The graph refuses the values.
+            ModelFailed: The graph fails otherwise.
+        """
         try:
-            values = self._callable(signature, names)(*feeds)
+            values = self._callable(signature, outputs)(*feeds)
         except tf.errors.InvalidArgumentError as error:
             raise errors.InvalidRequest(_cause(error)) from error
         except tf.errors.OpError as error:
@@ -89,7 +117,7 @@ class SessionModel:
         except UnicodeDecodeError as error:
             # TensorFlow's message quotes bytes of the request that are no text; its code is lost with it.
             raise errors.InvalidRequest(error.object.decode(errors="replace").split("\n")[0]) from error
-        return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+        return {name: np.asarray(value) for name, value in zip(outputs, values, strict=True)}
 
     def close(self) -> None:
         """Free the model; a request that still runs is cancelled."""

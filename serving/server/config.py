@@ -39,6 +39,8 @@ class ServerConfig:
     ssl_config_file: Path | None = None  # SSLConfig as text, for gRPC; REST has no TLS and stays on loopback
     allow_insecure: bool = False  # plain text may leave the machine; not TensorFlow Serving's
     access_log_file: Path | None = None  # gets a line for each call; not TensorFlow Serving's
+    enable_batching: bool = False  # run concurrent requests together, see `batching.py`
+    batching_parameters_file: Path | None = None  # BatchingParameters as text; its defaults if not given
     file_system_poll_wait_seconds: float = 1.0  # between two looks at the folder; 0 looks once only
     drain_seconds: float = 30.0  # for running requests to end after SIGTERM; not TensorFlow Serving's
 
@@ -62,6 +64,8 @@ class ServerConfig:
                 f"`host` {self.host} can be reached from other machines, and calls would travel in plain "
                 "text: give `ssl_config_file`, or `allow_insecure` if that is meant"
             )
+        if self.batching_parameters_file is not None and not self.enable_batching:
+            raise ValueError("`batching_parameters_file` is set without setting `enable_batching` to true")
         for name in (
             "model_config_file_poll_wait_seconds",
             "file_system_poll_wait_seconds",

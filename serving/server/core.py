@@ -12,7 +12,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors
 from serving.saved_model import SessionModel
-from serving.server.manager import Loaded, ModelManager
+from serving.server.manager import Load, Loaded, ModelManager, load_by_itself
 
 _logger = logging.getLogger(__name__)
 _PLATFORM = "tensorflow"
@@ -24,15 +24,18 @@ class ServerCore:
     Args:
         allow_version_labels_for_unavailable_models: Whether a new label may precede the load of its version.
         loaded: As in `ModelManager`.
+        load: As in `ModelManager`.
     """
 
     def __init__(
         self,
         *,
         allow_version_labels_for_unavailable_models: bool = False,
+        load: Load = load_by_itself,
         loaded: Loaded = lambda folder, seconds: None,
     ) -> None:
         self._allow_unavailable = allow_version_labels_for_unavailable_models
+        self._load = load
         self._loaded = loaded
         self._managers: dict[str, ModelManager] = {}
         self._config = model_server_config_pb2.ModelServerConfig()
@@ -67,7 +70,9 @@ class ServerCore:
             for name, model in wanted.items():
                 if name not in self._managers or self._managers[name].base_path != Path(model.base_path):
                     replaced = self._managers.get(name)
-                    self._managers[name] = ModelManager(name, model.base_path, loaded=self._loaded)
+                    self._managers[name] = ModelManager(
+                        name, model.base_path, load=self._load, loaded=self._loaded
+                    )
                     if replaced is not None:
                         replaced.close()
                 self._managers[name].policy = model.model_version_policy

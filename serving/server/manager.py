@@ -25,6 +25,12 @@ Policy: TypeAlias = (
 
 
 Loaded: TypeAlias = Callable[[str, float | None], None]
+Load: TypeAlias = Callable[[str, Path], SessionModel]
+
+
+def load_by_itself(model_name: str, folder: Path) -> SessionModel:
+    """Load a version that runs each request by itself."""
+    return SessionModel(folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,7 @@ class ModelManager:
         policy: Which versions; the latest alone if not given.
         loaded: Told, at each attempt to load a version, its folder and the seconds it took, or None if it
             failed.
+        load: Loads the model of a name and a version's folder, or raises ModelNotLoadable.
     """
 
     def __init__(
@@ -57,12 +64,14 @@ class ModelManager:
         base_path: str | Path,
         policy: Policy | None = None,
         loaded: Loaded = lambda folder, seconds: None,
+        load: Load = load_by_itself,
     ) -> None:
         self.model_name = model_name
         self.base_path = Path(base_path)
         self.policy = Policy() if policy is None else policy
         self._loaded = loaded
         self.labels: Mapping[str, int] = {}
+        self._load_model = load
         self._servables: dict[int, _Servable] = {}
         self._states: dict[int, VersionState] = {}
         self._broken: dict[int, frozenset[tuple[str, int, int]]] = {}
@@ -79,6 +88,12 @@ class ModelManager:
         """The versions that serve."""
         with self._changed:
             return sorted(self._servables)
+
+    @property
+    def models(self) -> dict[int, SessionModel]:
+        """The model of each version that serves."""
+        with self._changed:
+            return {version: servable.model for version, servable in self._servables.items()}
 
     @property
     def states(self) -> dict[int, VersionState]:
@@ -195,7 +210,7 @@ class ModelManager:
         self._set(version, VersionState(_State.LOADING))
         model = None
         try:
-            model = SessionModel(folder)
+            model = self._load_model(self.model_name, folder)
             warmed = _warm_up(model, folder / warmup.REQUESTS)
         except errors.ServingError as error:
             if model is not None:

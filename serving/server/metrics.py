@@ -30,7 +30,6 @@ class Metrics:
 
     Attributes:
         batch_size: Histogram of the rows that ran together, by `model_name`; whoever batches observes it.
-        queue_depth: Gauge of the requests that wait for a batch, by `model_name`; whoever batches sets it.
 
     Args:
         models: Returns the manager of each configured model by name.
@@ -76,12 +75,6 @@ class Metrics:
             "Distribution of the rows of a batch.",
             _BATCH_SIZES,
             "model_name",
-        )
-        self.queue_depth = prometheus_client.Gauge(
-            "deepfm_serving_queue_depth",
-            "Requests that wait for a batch.",
-            ["model_name"],
-            registry=self._registry,
         )
         self._errors = self._counter(
             "deepfm_serving_errors", "Failed calls of every API, by code.", "API", "entrypoint", "code"
@@ -154,3 +147,9 @@ class _LoadedVersions(registry.Collector):
             for version in manager.available:
                 loaded.add_metric([model_name, str(version)], 1)
         yield loaded
+        depth = metrics_core.GaugeMetricFamily(
+            "deepfm_serving_queue_depth", "Requests that wait for a batch.", labels=["model_name"]
+        )
+        for model_name, manager in sorted(self._models().items()):
+            depth.add_metric([model_name], sum(getattr(m, "depth", 0) for m in manager.models.values()))
+        yield depth

@@ -17,9 +17,11 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving import errors, wire
 from serving.server import reflection
 from serving.server.access_log import AccessLog
+from serving.server.batching import BatchingModel, BatchingParameters
 from serving.server.config import ServerConfig
 from serving.server.config_protos import read_monitoring_config, read_ssl_config
 from serving.server.core import ServerCore, read_model_config
+from serving.server.manager import Load, load_by_itself
 from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.prediction_service import PredictionService
@@ -51,6 +53,7 @@ class Server:
         self.metrics = Metrics(lambda: self.core.models)
         self.core = ServerCore(
             allow_version_labels_for_unavailable_models=config.allow_version_labels_for_unavailable_models,
+            load=_loader(config, self.metrics),
             loaded=self.metrics.loaded,
         )
         self._health = health.HealthServicer()
@@ -210,6 +213,15 @@ def _access_log(path: Path) -> AccessLog:
         return AccessLog(path)
     except OSError as error:
         raise errors.ServingError(f"cannot write the access log {path}: {error}") from error
+
+
+def _loader(config: ServerConfig, metrics: Metrics) -> Load:
+    """Return what loads a version: for requests one by one, or in batches."""
+    if not config.enable_batching:
+        return load_by_itself
+    file = config.batching_parameters_file
+    parameters = BatchingParameters() if file is None else BatchingParameters.read(file)
+    return lambda name, folder: BatchingModel(folder, parameters, metrics.batch_size.labels(name).observe)
 
 
 def serve(config: ServerConfig, ready: Callable[[Server], None] = lambda server: None) -> None:

@@ -8,6 +8,7 @@ import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving import errors
+from serving.server import deadline
 
 _MESSAGE_LIMIT = 1024  # as TensorFlow Serving; gRPC drops an answer whose message is too long
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -19,27 +20,29 @@ def reporting(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def wrapped(self: object, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return method(self, request)
+            with deadline.of(context):
+                return method(self, request)
         except errors.ServingError as error:
             context.abort(_code(error), _shortened(str(error)))
 
     return wrapped
 
 
+_KINDS = (
+    (errors.SignatureNotFound, grpc.StatusCode.FAILED_PRECONDITION),  # an InvalidRequest too
+    (errors.LabelUnavailable, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.InvalidRequest, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.ModelNotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.NotSupported, grpc.StatusCode.UNIMPLEMENTED),
+    (errors.LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.DeadlineExceeded, grpc.StatusCode.DEADLINE_EXCEEDED),
+)
+
+
 def _code(error: errors.ServingError) -> grpc.StatusCode:
-    match error:
-        case errors.SignatureNotFound() | errors.LabelUnavailable():
-            return grpc.StatusCode.FAILED_PRECONDITION
-        case errors.InvalidRequest():
-            return grpc.StatusCode.INVALID_ARGUMENT
-        case errors.ModelNotFound():
-            return grpc.StatusCode.NOT_FOUND
-        case errors.NotSupported():
-            return grpc.StatusCode.UNIMPLEMENTED
-        case errors.ModelFailed():
-            return _CODES[error.code]
-        case _:
-            return grpc.StatusCode.UNKNOWN
+    if isinstance(error, errors.ModelFailed):
+        return _CODES[error.code]
+    return next((code for kind, code in _KINDS if isinstance(error, kind)), grpc.StatusCode.UNKNOWN)
 
 
 def _shortened(message: str) -> str:

@@ -139,9 +139,9 @@ def test_loads_and_loaded_versions(running, models, broken_model):
 
 
 def test_batches_are_told_by_who_makes_them():
-    metrics = Metrics(lambda: {"m": types.SimpleNamespace(available=[7])})
+    model = types.SimpleNamespace(depth=5)
+    metrics = Metrics(lambda: {"m": types.SimpleNamespace(available=[7], models={7: model})})
     metrics.batch_size.labels("m").observe(3)
-    metrics.queue_depth.labels("m").set(5)
     metrics.loaded("/models/8", None)
     samples = _samples(metrics.page().decode())
     buckets = _of(samples, ":tensorflow:serving:batching_session:processed_batch_size_bucket")
