@@ -172,7 +172,7 @@ def running_server(serving: Path, *flags: str) -> Iterator[str]:
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            yield process.stdout.readline().split()[-1]
         finally:
             process.terminate()
 
