@@ -31,6 +31,8 @@ def test_it_imports_neither_tensorflow_nor_the_pipeline():
     )
 
 
-def test_it_starts_within_half_a_second():
+def test_it_starts_in_a_fraction_of_what_tensorflow_takes():
+    code = "import time; start = time.perf_counter(); import tensorflow; print(time.perf_counter() - start)"
+    tensorflow = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # The best of several, for other processes may have the cores.
-    assert min(_imported()[0] for _ in range(5)) < 0.5
+    assert min(_imported()[0] for _ in range(3)) < float(tensorflow.stdout) / 4

