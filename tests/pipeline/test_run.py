@@ -157,7 +157,8 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
     server = project.start("serve", "--model_base_path", summary["serving_dir"], "--port", "0")
     try:
         assert "the local stand-in" in server.stdout.readline()
-        ready = server.stdout.readline()
+        # Its log goes the same way.
+        ready = next(line for line in server.stdout if line.startswith("serving"))
         assert "serving deepfm version 1 at" in ready
         ask = ("--target", ready.split()[-1])
         status, printed = project.deepfm("predict", "--uid", "1", "--mid", "1", "--mid", "2", *ask)
