@@ -7,11 +7,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from serving.production.config import IMAGE
+from serving.production.model_server import COMMAND
 
-BINARY: Final = "tensorflow_model_server"
 _DOCKER = "docker"
 _DOCKER_SECONDS = 10.0
 
@@ -36,7 +35,7 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
         The server and its command.
     """
     given = tuple(f"--{name}={value}" for name, value in flags.items())
-    binary = shutil.which(BINARY)
+    binary = shutil.which(COMMAND)
     if binary is not None:
         return Launch(what=f"TensorFlow Serving, {binary}", command=(binary, *given))
     docker = shutil.which(_DOCKER)
@@ -52,13 +51,13 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
             f"--user={os.getuid()}:{os.getgid()}",
             *(f"--publish=127.0.0.1:{port}:{port}" for port in ports),
             f"--volume={serving_folder}:{serving_folder}:ro",
-            f"--entrypoint={BINARY}",
+            f"--entrypoint={COMMAND}",
             IMAGE,
             *given,
         )
         return Launch(what=f"TensorFlow Serving, {IMAGE} on Docker", command=command)
     return Launch(
-        what=f"the local stand-in for TensorFlow Serving (no {BINARY} on the PATH, no Docker engine)",
+        what=f"the local stand-in for TensorFlow Serving (no {COMMAND} on the PATH, no Docker engine)",
         command=(sys.executable, "-m", "serving.server", *given),
     )
 

@@ -13,8 +13,8 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Final
 
 from google.protobuf import text_format
@@ -24,9 +24,9 @@ from serving.protos import model_server_config_pb2
 
 STABLE: Final = "stable"
 CANARY: Final = "canary"
+MODELS_CONFIG: Final = "models.config"
 
 _RELEASES = "releases.jsonl"
-_MODELS_CONFIG = "models.config"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,27 +164,43 @@ def models_config(
         ValueError: As `releases`.
     """
     now = current(base_path)
+    there = versions.versions(base_path)
+    wanted: list[int] = []
+    if now.stable is not None and now.stable in there:
+        loaded = set(now.labels.values())
+        if now.previous is not None and now.previous < now.stable:
+            loaded.add(now.previous)
+        wanted = [version for version in there if version in loaded]
+    labels = {label: version for label, version in now.labels.items() if version in wanted}
+    return server_config(model_name, Path(base_path).absolute(), wanted, labels)
+
+
+def server_config(
+    model_name: str, base_path: PurePath, wanted: Sequence[int], labels: Mapping[str, int]
+) -> model_server_config_pb2.ModelServerConfig:
+    """Return the configuration of a server of one model.
+
+    Args:
+        model_name: Name that clients ask for.
+        base_path: Folder of the numbered versions, as the server sees it.
+        wanted: Versions to load; empty means the latest.
+        labels: The version of each label.
+    """
     config = model_server_config_pb2.ModelServerConfig()
     model = config.model_config_list.config.add(
-        name=model_name, base_path=str(Path(base_path).absolute()), model_platform="tensorflow"
+        name=model_name, base_path=str(base_path), model_platform="tensorflow"
     )
-    there = versions.versions(base_path)
-    if now.stable is None or now.stable not in there:
+    if wanted:
+        model.model_version_policy.specific.versions.extend(wanted)
+    else:
         model.model_version_policy.latest.num_versions = 1
-        return config
-    wanted = set(now.labels.values())
-    if now.previous is not None and now.previous < now.stable:
-        wanted.add(now.previous)
-    model.model_version_policy.specific.versions.extend(version for version in there if version in wanted)
-    for label, version in now.labels.items():
-        if version in there:
-            model.version_labels[label] = version
+    model.version_labels.update(labels)
     return config
 
 
 def write_models_config(base_path: str | Path, model_name: str = versions.MODEL_NAME) -> Path:
     """Write `models.config` beside the serving folder, whole or not at all; return its path."""
-    path = Path(base_path).absolute().with_name(_MODELS_CONFIG)
+    path = Path(base_path).absolute().with_name(MODELS_CONFIG)
     versions.replace(path, text_format.MessageToString(models_config(base_path, model_name)))
     return path
 

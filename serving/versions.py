@@ -239,6 +239,8 @@ def replace(path: Path, text: str) -> None:
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
+    # A server may run as another user.
+    temporary.chmod(0o644)
     temporary.replace(path)
     _sync_folder(path.parent)
 

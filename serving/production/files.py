@@ -1,11 +1,11 @@
 """The files on disk."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from serving import versions
 from serving.production import compose, kubernetes, model_server
 from serving.production.config import ProductionConfig
 
@@ -39,7 +39,7 @@ def write(config: ProductionConfig, folder: str | Path) -> list[Path]:
     }
     (folder / "kubernetes").mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        _replace(folder / name, text)
+        versions.replace(folder / name, text)
     if config.batching is None:
         (folder / model_server.BATCHING_CONFIG).unlink(missing_ok=True)
     return sorted(folder / name for name in texts)
@@ -61,15 +61,3 @@ _Dumper.add_representer(str, _represent_text)
 
 def _yaml(content: dict[str, Any]) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a file atomically."""
-    temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    # The server runs as another user.
-    temporary.chmod(0o644)
-    temporary.replace(path)

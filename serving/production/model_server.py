@@ -7,9 +7,8 @@ from pathlib import PurePosixPath
 from google.protobuf import text_format
 
 from serving.production.config import BatchingConfig, ProductionConfig
-from serving.protos import model_server_config_pb2
+from serving.release import MODELS_CONFIG, Release, server_config
 
-MODELS_CONFIG = "models.config"
 BATCHING_CONFIG = "batching.config"
 MONITORING_CONFIG = "monitoring.config"
 
@@ -43,18 +42,8 @@ def models_config(model_name: str, base_path: PurePosixPath, stable: int | None,
         stable: Version that label `stable` names, or None: the latest version is served, without labels.
         canary: Version that label `canary` names, or None.
     """
-    server = model_server_config_pb2.ModelServerConfig()
-    model = server.model_config_list.config.add(
-        name=model_name, base_path=str(base_path), model_platform="tensorflow"
-    )
-    labels = {"stable": stable, "canary": canary}
-    released = {label: version for label, version in labels.items() if version is not None}
-    if released:
-        model.model_version_policy.specific.versions.extend(sorted(released.values()))
-        model.version_labels.update(released)
-    else:
-        model.model_version_policy.latest.num_versions = 1
-    return text_format.MessageToString(server)
+    labels = Release(stable=stable, canary=canary).labels
+    return text_format.MessageToString(server_config(model_name, base_path, sorted(labels.values()), labels))
 
 
 def batching_config(batching: BatchingConfig) -> str:
