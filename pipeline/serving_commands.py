@@ -1,6 +1,7 @@
 """The commands of `deepfm` on what is served: ask it, and say which version it is."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,24 +42,30 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept with who and wh
 def serve(context: typer.Context) -> None:
     """Serve the versions, by TensorFlow Serving where there is one; takes its flags, `--name=value`.
 
-    Without --model_base_path or --model_config_file it serves the last run's dataset. A server is told by the
-    configuration file of the serving folder what to load, so that a release or a rollback reaches it.
+    Without --model_base_path or --model_config_file it serves the last run's dataset. The server starts with
+    what is released there, and a follower beside it brings it each later release and rollback.
     """
     from serving import launch, release  # noqa: PLC0415
 
     flags = {"port": str(_DEFAULT_PORT)} | _flags(context.args)
     folder = Path(flags.pop("model_base_path", "")) if "model_base_path" in flags else None
+    follower: tuple[str, ...] = ()
     if "model_config_file" not in flags:
         folder = _serving_dir(folder).absolute()
+        name = flags.pop("model_name", versions.MODEL_NAME)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            flags["model_config_file"] = str(release.write_models_config(folder))
+            flags["model_config_file"] = str(release.write_models_config(folder, name))
         except (OSError, ValueError) as error:
             raise stop(str(error)) from error
-        flags.setdefault("model_config_file_poll_wait_seconds", "1")
+        flags["allow_version_labels_for_unavailable_models"] = "true"
+        follower = launch.follower(flags, folder, name)
     chosen = launch.choose(flags, Path(flags["model_config_file"]).absolute().parent)
     say(chosen.what)
     sys.stdout.flush()
+    if follower:
+        # It ends with the process that started it, which is the server from here on.
+        subprocess.Popen(follower)
     os.execv(chosen.command[0], chosen.command)
 
 

@@ -62,6 +62,21 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
     )
 
 
+def follower(flags: Mapping[str, str], base_path: Path, model_name: str) -> tuple[str, ...]:
+    """Return the command that brings releases to the server which has these flags.
+
+    Args:
+        flags: As in `choose`; the port must be a fixed one.
+        base_path: The serving folder.
+        model_name: Name that requests ask for.
+    """
+    target = f"localhost:{flags['port']}"
+    given = {"target": target, "model_base_path": str(base_path), "model_name": model_name}
+    if "ssl_config_file" in flags:
+        given["ssl_config_file"] = flags["ssl_config_file"]
+    return (sys.executable, "-m", "serving.follower", *(f"--{name}={value}" for name, value in given.items()))
+
+
 def _answers(docker: str) -> bool:
     """Return whether a Docker engine can be reached."""
     try:

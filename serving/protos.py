@@ -47,6 +47,7 @@ with _without_tensorflow():
     from tensorflow.core.example import example_pb2
     from tensorflow.core.framework import tensor_pb2, types_pb2
     from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
         get_model_status_pb2,
         model_management_pb2,
         model_service_pb2_grpc,
@@ -57,6 +58,7 @@ with _without_tensorflow():
 
 __all__ = [
     "example_pb2",
+    "get_model_metadata_pb2",
     "get_model_status_pb2",
     "model_management_pb2",
     "model_server_config_pb2",

@@ -1,10 +1,10 @@
 """Which version is released: the labels that servers follow, and who moved them, when and why.
 
 `releases.jsonl` in the serving folder is the truth: each line is a release, the last one holds. From it comes
-`models.config` beside the folder, which TensorFlow Serving and its stand-in read again every few seconds
-(https://www.tensorflow.org/tfx/serving/serving_config). The stable version before this one stays loaded as
-long as it is the older, so that the label can move back at once; a newer one does not, since a request
-without a label is for the newest version that is loaded.
+`models.config` beside the folder, which a server starts with, and `serving.follower` takes the servers that
+run to it (https://www.tensorflow.org/tfx/serving/serving_config). The stable version before this one stays
+loaded as long as it is the older, so that the label can move back at once; a newer one does not, since a
+request without a label is for the newest version that is loaded.
 """
 
 import dataclasses
@@ -48,9 +48,14 @@ class Release:
 
     @property
     def labels(self) -> dict[str, int]:
-        """The version of each label that is in use."""
-        labels = {STABLE: self.stable, CANARY: self.canary}
-        return {label: version for label, version in labels.items() if version is not None}
+        """The version of each label.
+
+        Without a canary that label is the stable version's too: clients that still share users out must not
+        fail.
+        """
+        if self.stable is None:
+            return {}
+        return {STABLE: self.stable, CANARY: self.stable if self.canary is None else self.canary}
 
 
 def releases(base_path: str | Path) -> list[Release]:
@@ -165,14 +170,15 @@ def models_config(
     """
     now = current(base_path)
     there = versions.versions(base_path)
-    wanted: list[int] = []
-    if now.stable is not None and now.stable in there:
-        loaded = set(now.labels.values())
-        if now.previous is not None and now.previous < now.stable:
-            loaded.add(now.previous)
-        wanted = [version for version in there if version in loaded]
-    labels = {label: version for label, version in now.labels.items() if version in wanted}
-    return server_config(model_name, Path(base_path).absolute(), wanted, labels)
+    if now.canary not in there:
+        now = dataclasses.replace(now, canary=None)
+    if now.stable not in there:
+        now = Release()
+    loaded = set(now.labels.values())
+    if now.previous is not None and now.stable is not None and now.previous < now.stable:
+        loaded.add(now.previous)
+    wanted = [version for version in there if version in loaded]
+    return server_config(model_name, Path(base_path).absolute(), wanted, now.labels)
 
 
 def server_config(

@@ -43,7 +43,9 @@ def models_config(model_name: str, base_path: PurePosixPath, stable: int | None,
         canary: Version that label `canary` names, or None.
     """
     labels = Release(stable=stable, canary=canary).labels
-    return text_format.MessageToString(server_config(model_name, base_path, sorted(labels.values()), labels))
+    return text_format.MessageToString(
+        server_config(model_name, base_path, sorted(set(labels.values())), labels)
+    )
 
 
 def batching_config(batching: BatchingConfig) -> str:

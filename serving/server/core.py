@@ -38,7 +38,6 @@ class ServerCore:
         self._load = load
         self._loaded = loaded
         self._managers: dict[str, ModelManager] = {}
-        self._config = model_server_config_pb2.ModelServerConfig()
         self._changing = threading.Lock()
 
     @property
@@ -53,35 +52,33 @@ class ServerCore:
         return bool(managers) and all(manager.version is not None for manager in managers)
 
     def reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        """Take a configuration over: load what it adds, then move labels, then unload what it drops.
+        """Take a configuration over: move labels, then load what it adds, then unload what it drops.
 
         Raises:
             InvalidRequest: The configuration is not usable; nothing changes.
-            LabelUnavailable: A label is for a version that does not serve; all else is done.
+            LabelUnavailable: A label is for a version that does not serve yet; nothing changes.
             ModelNotLoadable: No version of a model that was added can be loaded; all else is done.
         """
         _check(config)
         with self._changing:
-            self._config.CopyFrom(config)
-            wanted = {model.name: model for model in config.model_config_list.config}
-            new = wanted.keys() - self._managers.keys()
-            for name in self._managers.keys() - wanted.keys():
-                self._managers.pop(name).close()
-            for name, model in wanted.items():
-                if name not in self._managers or self._managers[name].base_path != Path(model.base_path):
-                    replaced = self._managers.get(name)
-                    self._managers[name] = ModelManager(
-                        name, model.base_path, load=self._load, loaded=self._loaded
-                    )
-                    if replaced is not None:
-                        replaced.close()
-                self._managers[name].policy = model.model_version_policy
+            before = self._managers
+            managers = {model.name: self._manager(model) for model in config.model_config_list.config}
+            for model in config.model_config_list.config:
+                managers[model.name].check_labels(
+                    model.version_labels, allow_unavailable=self._allow_unavailable
+                )
+            for model in config.model_config_list.config:
+                managers[model.name].policy = model.model_version_policy
+                managers[model.name].labels = dict(model.version_labels)
+            self._managers = managers
+            for name, manager in before.items():
+                if managers.get(name) is not manager:
+                    manager.close()
             self._poll()
-            self._set_labels()
             broken = [
                 f"{{{name} due to error: {next(iter(states.values())).message}}}"
-                for name in sorted(new)
-                if self._managers[name].version is None and (states := self._managers[name].states)
+                for name in sorted(managers.keys() - before.keys())
+                if managers[name].version is None and (states := managers[name].states)
             ]
             if broken:
                 raise errors.ModelNotLoadable(
@@ -92,9 +89,6 @@ class ServerCore:
         """Look at every model's folder once, and switch versions where something changed."""
         with self._changing:
             self._poll()
-            # A label that had to wait for its version follows now.
-            with contextlib.suppress(errors.LabelUnavailable):
-                self._set_labels()
 
     @contextlib.contextmanager
     def servable(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[int, SessionModel]]:
@@ -131,11 +125,12 @@ class ServerCore:
             except OSError as error:
                 _logger.error("cannot look into %s: %s", manager.base_path, error)
 
-    def _set_labels(self) -> None:
-        for model in self._config.model_config_list.config:
-            self._managers[model.name].set_labels(
-                model.version_labels, allow_unavailable=self._allow_unavailable
-            )
+    def _manager(self, model: model_server_config_pb2.ModelConfig) -> ModelManager:
+        """Return the manager that a model has already, or a new one."""
+        manager = self._managers.get(model.name)
+        if manager is not None and manager.base_path == Path(model.base_path):
+            return manager
+        return ModelManager(model.name, model.base_path, load=self._load, loaded=self._loaded)
 
 
 def read_model_config(path: str | Path) -> model_server_config_pb2.ModelServerConfig:

@@ -101,27 +101,24 @@ class ModelManager:
         with self._changed:
             return dict(self._states)
 
-    def set_labels(self, labels: Mapping[str, int], *, allow_unavailable: bool = False) -> None:
-        """Replace the labels.
+    def check_labels(self, labels: Mapping[str, int], *, allow_unavailable: bool = False) -> None:
+        """Hold labels to the versions that serve.
 
         Args:
             labels: The version of each label.
-            allow_unavailable: Whether a new label may precede the load of its version.
+            allow_unavailable: Whether a label that is not in use may precede the load of its version.
 
         Raises:
-            LabelUnavailable: A label is for a version that does not serve; the labels stay as they are.
+            LabelUnavailable: A label is for a version that does not serve.
         """
-        with self._changed:
-            for label, version in labels.items():
-                if version in self._servables or (
-                    allow_unavailable and self.labels.get(label, version) == version
-                ):
-                    continue
-                raise errors.LabelUnavailable(
-                    f"Request to assign label to version {version} of model {self.model_name}, which is not "
-                    "currently available for inference"
-                )
-            self.labels = dict(labels)
+        available = self.available
+        for label, version in labels.items():
+            if version in available or (allow_unavailable and self.labels.get(label, version) == version):
+                continue
+            raise errors.LabelUnavailable(
+                f"Request to assign label to version {version} of model {self.model_name}, which is not "
+                "currently available for inference"
+            )
 
     @contextlib.contextmanager
     def servable(

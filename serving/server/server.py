@@ -90,9 +90,10 @@ class Server:
 
         Raises:
             InvalidRequest: The configuration file is not usable.
+            LabelUnavailable: It has labels, and is to be told that they may precede their versions.
         """
-        # Both follow once the version is there.
-        with contextlib.suppress(errors.LabelUnavailable, errors.ModelNotLoadable):
+        # A version may come later.
+        with contextlib.suppress(errors.ModelNotLoadable):
             self.core.reload(self._model_config())
         self._set_health()
         for name, manager in self.core.models.items():

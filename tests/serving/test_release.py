@@ -41,10 +41,10 @@ def test_where_nothing_was_released_the_latest_is_served(base, tmp_path):
 
 def test_a_published_version_is_the_stable_one_and_the_one_before_stays_loaded(base):
     release.publish(base, 1)
-    assert told(base) == ([1], {"stable": 1})
+    assert told(base) == ([1], {"stable": 1, "canary": 1})
     now = release.publish(base, 2)
     assert (now.stable, now.previous, now.action) == (2, 1, "publish")
-    assert told(base) == ([1, 2], {"stable": 2})
+    assert told(base) == ([1, 2], {"stable": 2, "canary": 2})
     assert release.served(base) == 2
 
 
@@ -56,10 +56,10 @@ def test_a_canary_is_labelled_promoted_and_ended(base):
     assert release.current(base).canary_percent == 5.0
     now = release.promote(base, 3, "better for a week")
     assert (now.stable, now.previous, now.canary, now.canary_percent) == (3, 2, None, 0.0)
-    assert told(base) == ([2, 3], {"stable": 3})
+    assert told(base) == ([2, 3], {"stable": 3, "canary": 3})
     release.canary(base, 1, 50.0, "")
     assert release.canary(base, 1, 0.0, "no").canary is None
-    assert told(base) == ([2, 3], {"stable": 3})
+    assert told(base) == ([2, 3], {"stable": 3, "canary": 3})
 
 
 def test_a_canary_goes_on_while_another_version_is_published(base):
@@ -74,10 +74,10 @@ def test_after_a_rollback_no_newer_version_is_loaded_that_a_request_without_labe
     release.publish(base, 3)
     now = release.rollback(base, "complaints")
     assert (now.stable, now.previous) == (2, 3)
-    assert told(base) == ([2], {"stable": 2})
+    assert told(base) == ([2], {"stable": 2, "canary": 2})
     assert release.served(base) == 2
     release.rollback(base, "all the way", version=1)
-    assert told(base) == ([1], {"stable": 1})
+    assert told(base) == ([1], {"stable": 1, "canary": 1})
 
 
 def test_a_rollback_ends_the_canary(base):
@@ -85,7 +85,7 @@ def test_a_rollback_ends_the_canary(base):
     release.publish(base, 2)
     release.canary(base, 3, 5.0, "")
     assert release.rollback(base, "broken").canary is None
-    assert told(base) == ([1], {"stable": 1})
+    assert told(base) == ([1], {"stable": 1, "canary": 1})
 
 
 def test_pushing_a_version_again_does_not_undo_a_rollback(base):
@@ -93,7 +93,7 @@ def test_pushing_a_version_again_does_not_undo_a_rollback(base):
     release.publish(base, 3)
     release.rollback(base, "worse")
     assert release.publish(base, 3).stable == 2
-    assert told(base) == ([2], {"stable": 2})
+    assert told(base) == ([2], {"stable": 2, "canary": 2})
 
 
 def test_who_when_and_why_are_kept(base):
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused_and_leaves_no_trace(base, change, error, mess
     with pytest.raises(error, match=message):
         change(base)
     assert len(release.releases(base)) == 1
-    assert told(base) == ([2], {"stable": 2})
+    assert told(base) == ([2], {"stable": 2, "canary": 2})
 
 
 def test_a_line_that_a_crash_cut_short_never_was(base):
@@ -153,7 +153,7 @@ def test_a_line_that_a_crash_cut_short_never_was(base):
 
 
 def test_a_damaged_line_is_named(base):
-    (base / "releases.jsonl").write_text('{"stable": 1}\n{"stabel": 2}\n')
+    (base / "releases.jsonl").write_text('{"stable": 1, "canary": 1}\n{"stabel": 2}\n')
     with pytest.raises(ValueError, match=r"releases\.jsonl, line 2, is no release: .*stabel"):
         release.current(base)
 

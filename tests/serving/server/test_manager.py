@@ -187,7 +187,8 @@ def test_another_policy_loads_before_it_unloads(three, broken_model):
 def test_a_label_stands_for_a_version_that_serves(three):
     manager = ModelManager("deepfm", three, Policy(all=Policy.All()))
     manager.poll()
-    manager.set_labels({"stable": 1, "canary": 3})
+    manager.check_labels({"stable": 1, "canary": 3})
+    manager.labels = {"stable": 1, "canary": 3}
     for label, version in (("stable", 1), ("canary", 3)):
         with manager.servable(label=label) as (answering, _):
             assert answering == version
@@ -199,9 +200,11 @@ def test_a_label_stands_for_a_version_that_serves(three):
     with pytest.raises(
         errors.LabelUnavailable, match="assign label to version 9 of model deepfm, which is not"
     ):
-        manager.set_labels({"stable": 9})
-    assert manager.labels == {"stable": 1, "canary": 3}
-    manager.set_labels({"stable": 1, "next": 9}, allow_unavailable=True)
+        manager.check_labels({"stable": 9})
+    with pytest.raises(errors.LabelUnavailable, match="to version 9 "):
+        manager.check_labels({"stable": 9}, allow_unavailable=True)
+    manager.check_labels({"stable": 1, "next": 9}, allow_unavailable=True)
+    manager.labels = {"stable": 1, "next": 9}
     with pytest.raises(errors.ModelNotFound, match=r"Specific\(deepfm, 9\)"), manager.servable(label="next"):
         pass
     manager.close(0)
