@@ -15,10 +15,11 @@ from pipeline.summaries import last_serving_dir
 from pipeline.terminal import console, say, stop
 from schema import features
 from serving import versions
-from serving.errors import ServingError
+from serving.errors import ServerUnavailable, ServingError
 
 if TYPE_CHECKING:
     from serving.client import Client
+    from serving.control import VersionStatus
 
 app = typer.Typer()
 
@@ -59,6 +60,8 @@ def serve(context: typer.Context) -> None:
         except (OSError, ValueError) as error:
             raise stop(str(error)) from error
         flags["allow_version_labels_for_unavailable_models"] = "true"
+        if flags["port"] == "0":
+            flags["port"] = str(launch.free_port())
         follower = launch.follower(flags, folder, name)
     chosen = launch.choose(flags, Path(flags["model_config_file"]).absolute().parent)
     say(chosen.what)
@@ -118,20 +121,19 @@ def rank(
 def models(model_base_path: ServingDir = None, target: Target = f"127.0.0.1:{_DEFAULT_PORT}") -> None:
     """List the versions: label, state on the server, metrics, size."""
     from serving import release  # noqa: PLC0415
-    from serving.control import ModelControl  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
     try:
-        labels = release.current(folder).labels
-        with ModelControl(target) as control:
-            states = control.states(versions.MODEL_NAME)
+        now = release.current(folder)
+        labels = {release.STABLE: now.stable, release.CANARY: now.canary}
+        states = _states(target)
         table = Table("version", "label", "state", "dataset", "test RMSE", "published", "MB", box=None)
         for version in versions.versions(folder):
             found = versions.describe(folder, version)
             table.add_row(
                 str(version),
                 ", ".join(label for label, labelled in labels.items() if labelled == version),
-                states.get(version, "-"),
+                states[version].state if version in states else "-",
                 escape(str(found.manifest.get("dataset", "-"))),
                 f"{found.manifest['test_rmse']:.4f}" if "test_rmse" in found.manifest else "-",
                 f"{found.published:%Y-%m-%d %H:%M}",
@@ -192,6 +194,17 @@ def rollback(
     except (ServingError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"version {now.stable} is stable again, in place of {now.previous}")
+
+
+def _states(target: str) -> "dict[int, VersionStatus]":
+    """Return what a server says about its versions; nothing where none answers."""
+    from serving.control import ModelControl  # noqa: PLC0415
+
+    with ModelControl(target) as control:
+        try:
+            return control.states(versions.MODEL_NAME)
+        except ServerUnavailable:
+            return {}
 
 
 def _serving_dir(given: Path | None) -> Path:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -60,6 +61,13 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
         what=f"the local stand-in for TensorFlow Serving (no {COMMAND} on the PATH, no Docker engine)",
         command=(sys.executable, "-m", "serving.server", *given),
     )
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on, for a server and its follower to agree on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def follower(flags: Mapping[str, str], base_path: Path, model_name: str) -> tuple[str, ...]:

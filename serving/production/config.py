@@ -47,6 +47,7 @@ class ProductionConfig:
     serving_folder: (
         PurePosixPath  # absolute; holds `<model_name>/<version>/`, the same path in every container
     )
+    follower_image: str  # has this project installed, and a tag other than latest
     model_name: str = MODEL_NAME  # a DNS label of at most 40 characters: objects of Kubernetes carry it
     stable: int | None = None  # version that label `stable` names; None serves the latest, without labels
     canary: int | None = None  # version that label `canary` names, beside a stable one
@@ -58,7 +59,6 @@ class ProductionConfig:
     port: int = 8500  # gRPC, 1024 to 65535
     rest_api_port: int = 8501  # REST and metrics, 1024 to 65535
     file_system_poll_wait_seconds: int = 2  # between two looks for new versions, at least 1
-    model_config_file_poll_wait_seconds: int = 5  # between two looks at models.config, at least 1
     cpu_request: float = 1.0  # cores, from 0.001
     cpu_limit: float = 2.0  # cores, at least `cpu_request`
     memory_request: int = 1024  # MiB, at least 1
@@ -80,7 +80,12 @@ class ProductionConfig:
         _check_label("namespace", self.namespace, 63)
         _check_label("volume_claim", self.volume_claim, 63)
         _check_versions(self.stable, self.canary)
-        _check_image(self.image, self.image_digest)
+        _check_image("image", self.image)
+        _check_image("follower_image", self.follower_image)
+        if self.image_digest is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", self.image_digest):
+            raise ValueError(
+                f"`image_digest` must be sha256: and 64 hexadecimal digits, got {self.image_digest!r}"
+            )
         for name in ("port", "rest_api_port"):
             if not 1024 <= getattr(self, name) <= 65535:
                 raise ValueError(f"`{name}` must be from 1024 to 65535, got {getattr(self, name)}")
@@ -88,7 +93,6 @@ class ProductionConfig:
             raise ValueError(f"`rest_api_port` must be different than `port`, got {self.port} for both")
         for name, least in (
             ("file_system_poll_wait_seconds", 1),
-            ("model_config_file_poll_wait_seconds", 1),
             ("cpu_request", 0.001),
             ("memory_request", 1),
             ("min_replicas", 2),
@@ -155,9 +159,7 @@ def _check_versions(stable: int | None, canary: int | None) -> None:
         raise ValueError(f"`canary` must be another version than `stable`, got {canary} for both")
 
 
-def _check_image(image: str, digest: str | None) -> None:
+def _check_image(name: str, image: str) -> None:
     tag = re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*[a-z0-9]:([A-Za-z0-9_][A-Za-z0-9._-]*)", image)
     if tag is None or tag[1] == "latest":
-        raise ValueError(f"`image` must have a tag other than latest, got {image!r}")
-    if digest is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise ValueError(f"`image_digest` must be sha256: and 64 hexadecimal digits, got {digest!r}")
+        raise ValueError(f"`{name}` must have a tag other than latest, got {image!r}")

@@ -10,6 +10,11 @@ from serving.production.config import ProductionConfig
 _GRPC = "grpc"
 _REST = "rest"
 _PROBE_SECONDS = 5  # between two probes
+_CONFINED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def manifests(config: ProductionConfig) -> dict[str, dict[str, Any]]:
@@ -99,7 +104,7 @@ def _pod(config: ProductionConfig) -> dict[str, Any]:
                 "labelSelector": {"matchLabels": _selector(config)},
             }
         ],
-        "containers": [_container(config)],
+        "containers": [_container(config), _follower(config)],
         "volumes": [
             {
                 "name": "serving",
@@ -127,22 +132,35 @@ def _container(config: ProductionConfig) -> dict[str, Any]:
             "requests": {"cpu": _millicores(config.cpu_request), "memory": f"{config.memory_request}Mi"},
             "limits": {"cpu": _millicores(config.cpu_limit), "memory": f"{config.memory_limit}Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _CONFINED,
         "startupProbe": {**probe, "failureThreshold": math.ceil(config.startup_seconds / _PROBE_SECONDS)},
         "readinessProbe": {**probe, "failureThreshold": 2},
         "livenessProbe": {**probe, "failureThreshold": 6},
         # SIGTERM ends the server at once: this is when it drains, out of the Service but still answering.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(config.drain_seconds)]}}},
         "volumeMounts": [
-            {"name": "serving", "mountPath": str(config.serving_folder), "readOnly": True},
+            _serving_mount(config),
             {"name": "config", "mountPath": str(model_server.CONFIG_FOLDER), "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
+
+
+def _follower(config: ProductionConfig) -> dict[str, Any]:
+    # Beside each server: only it can tell when this one has loaded a version.
+    limits = {"cpu": _millicores(model_server.FOLLOWER_CPU), "memory": f"{model_server.FOLLOWER_MEMORY}Mi"}
+    return {
+        "name": "follower",
+        "image": config.follower_image,
+        "command": model_server.follower_command(config, "localhost"),
+        "resources": {"requests": {**limits, "cpu": "20m"}, "limits": limits},
+        "securityContext": _CONFINED,
+        "volumeMounts": [_serving_mount(config)],
+    }
+
+
+def _serving_mount(config: ProductionConfig) -> dict[str, Any]:
+    return {"name": "serving", "mountPath": str(config.serving_folder), "readOnly": True}
 
 
 def _service(config: ProductionConfig) -> dict[str, Any]:

@@ -21,14 +21,17 @@ COMMAND = "tensorflow_model_server"
 """The server itself: the image's own entry point is a shell that passes no signal on."""
 
 USER = 10001
-"""The user and group that the server runs as; it only needs to read the serving folder."""
+"""The user and group that both containers run as; they only need to read the serving folder."""
+
+FOLLOWER_CPU = 0.2  # cores, at most
+FOLLOWER_MEMORY = 256  # MiB, at most
 
 
 def models_config_path(config: ProductionConfig) -> PurePosixPath:
     """Return where the server reads models.config.
 
-    It lies in the serving folder, where a promotion or rollback rewrites it, and not beside the other files:
-    a server must see the new file under the old name.
+    It lies in the serving folder, where each release rewrites it, and not beside the other files: a server
+    that starts again must start with the release that holds.
     """
     return config.serving_folder / MODELS_CONFIG
 
@@ -70,6 +73,18 @@ def mounted_files(config: ProductionConfig) -> dict[str, str]:
     return files
 
 
+def follower_command(config: ProductionConfig, host: str) -> list[str]:
+    """Return the command of the follower that brings releases to the server at a host."""
+    return [
+        "python",
+        "-m",
+        "serving.follower",
+        f"--target={host}:{config.port}",
+        f"--model_base_path={config.base_path}",
+        f"--model_name={config.model_name}",
+    ]
+
+
 def arguments(config: ProductionConfig) -> list[str]:
     """Return the server's arguments, its flags named as TensorFlow Serving names them."""
     # By default TensorFlow starts a thread for each core of the machine, and is throttled at the limit.
@@ -81,7 +96,6 @@ def arguments(config: ProductionConfig) -> list[str]:
         "port": config.port,
         "rest_api_port": config.rest_api_port,
         "model_config_file": models_config_path(config),
-        "model_config_file_poll_wait_seconds": config.model_config_file_poll_wait_seconds,
         "file_system_poll_wait_seconds": config.file_system_poll_wait_seconds,
         "allow_version_labels_for_unavailable_models": "true",
         "enable_grpc_healthcheck_service": "true",

@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -13,6 +13,8 @@ from serving.client import Client
 from serving.control import ModelControl, VersionStatus
 from serving.errors import ServerUnavailable, ServingError
 from serving.follower import Follower
+from serving.production import model_server
+from serving.production.config import ProductionConfig
 
 RATING = features.RATING.name
 
@@ -129,8 +131,10 @@ def test_no_server_is_said_so(tmp_path, models, free_port):
 
 def test_the_process_follows_and_ends_with_the_one_that_started_it(serving, movie_catalogue):
     base_path, server, _, _ = serving
-    command = [sys.executable, "-m", "serving.follower", f"--target=127.0.0.1:{server.port}"]
-    command.append(f"--model_base_path={base_path}")
+    config = ProductionConfig(
+        serving_folder=PurePosixPath(base_path.parent), follower_image="deepfm:1.0", port=server.port
+    )
+    command = [sys.executable, *model_server.follower_command(config, "127.0.0.1")[1:]]
     # A shell stands for the server's process, and says the number of its child.
     parent = subprocess.Popen(
         ["sh", "-c", '"$@" 2>/dev/null & echo $!; wait', "sh", *command], stdout=subprocess.PIPE, text=True

@@ -10,6 +10,7 @@ def config():
     """Every optional part in use, and no number that is a default."""
     return ProductionConfig(
         serving_folder=PurePosixPath("/srv/ml-1m/serving"),
+        follower_image="registry.example/deepfm:1.0",
         stable=12,
         canary=13,
         batching=BatchingConfig(
@@ -23,7 +24,6 @@ def config():
         port=9500,
         rest_api_port=9501,
         file_system_poll_wait_seconds=3,
-        model_config_file_poll_wait_seconds=7,
         cpu_request=0.5,
         cpu_limit=1.5,
         memory_request=700,

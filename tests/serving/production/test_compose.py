@@ -21,8 +21,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def service(config):
-    (only,) = compose(config)["services"].values()
-    return only
+    return compose(config)["services"]["tensorflow-serving"]
 
 
 def test_it_is_valid_by_the_published_schema(config):
@@ -68,6 +67,15 @@ def test_the_container_is_confined(config):
         ["tensorflow_model_server"],
         model_server.arguments(config),
     )
+
+
+def test_the_follower_is_confined_alike_and_finds_the_server(config):
+    follower = compose(config)["services"]["follower"]
+    assert follower["image"] == "registry.example/deepfm:1.0"
+    assert follower["entrypoint"] == model_server.follower_command(config, "tensorflow-serving")
+    assert "--target=tensorflow-serving:9500" in follower["entrypoint"]
+    for setting in ("user", "read_only", "cap_drop", "security_opt", "volumes", "restart"):
+        assert follower[setting] == service(config)[setting]
 
 
 @pytest.fixture

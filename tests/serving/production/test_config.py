@@ -7,7 +7,7 @@ from serving.production.config import BatchingConfig, ProductionConfig
 
 
 def test_the_defaults_are_a_valid_configuration():
-    config = ProductionConfig(serving_folder=PurePosixPath("/srv/serving"))
+    config = ProductionConfig(serving_folder=PurePosixPath("/srv/serving"), follower_image="deepfm:1.0")
     assert config.base_path == PurePosixPath("/srv/serving/deepfm")
     assert config.pinned_image == "tensorflow/serving:2.20.0"
     assert (config.port, config.rest_api_port) == (8500, 8501)
@@ -33,11 +33,6 @@ def test_a_digest_pins_the_image(config):
         ("target_cpu_utilization", 0, "`target_cpu_utilization` must be from 1 to 300, got 0"),
         ("target_cpu_utilization", 301, "`target_cpu_utilization` must be from 1 to 300, got 301"),
         ("file_system_poll_wait_seconds", 0, "`file_system_poll_wait_seconds` must be at least 1, got 0"),
-        (
-            "model_config_file_poll_wait_seconds",
-            0,
-            "`model_config_file_poll_wait_seconds` must be at least 1, got 0",
-        ),
         ("startup_seconds", 4, "`startup_seconds` must be at least 5, got 4"),
         ("drain_seconds", 7, "`drain_seconds` must be at least 8, got 7"),
         ("port", 80, "`port` must be from 1024 to 65535, got 80"),
@@ -67,6 +62,7 @@ def test_a_digest_pins_the_image(config):
             "tensorflow/serving",
             "`image` must have a tag other than latest, got 'tensorflow/serving'",
         ),
+        ("follower_image", "deepfm", "`follower_image` must have a tag other than latest, got 'deepfm'"),
         ("image", "localhost:5000/serving", "`image` must have a tag other than latest"),
         ("image", "tensorflow/serving:latest", "`image` must have a tag other than latest"),
         (

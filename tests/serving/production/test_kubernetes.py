@@ -23,8 +23,13 @@ def pod(config):
 
 
 def container(config):
-    (only,) = pod(config)["spec"]["containers"]
-    return only
+    server, _ = pod(config)["spec"]["containers"]
+    return server
+
+
+def follower(config):
+    _, beside = pod(config)["spec"]["containers"]
+    return beside
 
 
 @pytest.mark.parametrize("version", ["1.27", kubernetes_validate.latest_version()])
@@ -68,11 +73,12 @@ def test_the_pod_meets_the_restricted_pod_security_standard(config):
         "runAsGroup": 10001,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    assert container(config)["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    for one in (container(config), follower(config)):
+        assert one["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
     assert pod(config)["spec"]["automountServiceAccountToken"] is False
 
 
@@ -104,6 +110,19 @@ def test_the_server_and_its_resources(config):
     assert container(config)["resources"] == {
         "requests": {"cpu": "500m", "memory": "700Mi"},
         "limits": {"cpu": "1500m", "memory": "1500Mi"},
+    }
+
+
+def test_a_follower_beside_each_server_reads_the_same_folder(config):
+    assert follower(config)["image"] == "registry.example/deepfm:1.0"
+    assert follower(config)["command"] == model_server.follower_command(config, "localhost")
+    assert "--target=localhost:9500" in follower(config)["command"]
+    assert follower(config)["volumeMounts"] == [
+        {"name": "serving", "mountPath": "/srv/ml-1m/serving", "readOnly": True}
+    ]
+    assert follower(config)["resources"] == {
+        "requests": {"cpu": "20m", "memory": "256Mi"},
+        "limits": {"cpu": "200m", "memory": "256Mi"},
     }
 
 

@@ -127,7 +127,7 @@ def test_models_config_names_the_released_versions(config):
 def test_models_config_after_a_promotion_has_one_version(config):
     model = models(dataclasses.replace(config, stable=13, canary=None))
     assert list(model.model_version_policy.specific.versions) == [13]
-    assert dict(model.version_labels) == {"stable": 13}
+    assert dict(model.version_labels) == {"stable": 13, "canary": 13}
 
 
 def test_models_config_without_a_release_serves_the_latest(config):
@@ -165,7 +165,6 @@ def test_every_argument_is_a_flag_of_tensorflow_serving(config):
         "--port=9500",
         "--rest_api_port=9501",
         "--model_config_file=/srv/ml-1m/serving/models.config",
-        "--model_config_file_poll_wait_seconds=7",
         "--file_system_poll_wait_seconds=3",
         "--allow_version_labels_for_unavailable_models=true",
         "--enable_grpc_healthcheck_service=true",
