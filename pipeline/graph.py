@@ -19,6 +19,7 @@ from components.evaluator.executor import Executor as EvaluatorExecutor
 from components.model_report.component import ModelReport
 from components.model_report.config import DatasetFacts
 from components.pusher.component import Pusher
+from components.pusher.executor import KEEP_VERSIONS
 from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
 from components.served_model.component import ServedModel
@@ -106,6 +107,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         push_destination=PushDestination(
             filesystem=PushDestination.Filesystem(base_directory=str(config.serving))
         ),
+        custom_config={KEEP_VERSIONS: config.keep_versions},
     )
     model_report = ModelReport(
         rejected_rows=example_gen.outputs["rejected_rows"],

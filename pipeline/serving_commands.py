@@ -196,6 +196,27 @@ def rollback(
     say(f"version {now.stable} is stable again, in place of {now.previous}")
 
 
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay.")],
+    model_base_path: ServingDir = None,
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+) -> None:
+    """Remove old versions, never one that is released or that the server has loaded."""
+    from serving import release  # noqa: PLC0415
+
+    try:
+        removed = release.prune(_serving_dir(model_base_path), keep, spare=[*_loaded(target)])
+    except (ServingError, ValueError) as error:
+        raise stop(str(error)) from error
+    say(f"removed {', '.join(map(str, removed))}" if removed else "nothing to remove")
+
+
+def _loaded(target: str) -> Iterable[int]:
+    """Return the versions that a server has loaded."""
+    return (version for version, status in _states(target).items() if status.state != "END")
+
+
 def _states(target: str) -> "dict[int, VersionStatus]":
     """Return what a server says about its versions; nothing where none answers."""
     from serving.control import ModelControl  # noqa: PLC0415

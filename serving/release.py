@@ -13,7 +13,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -158,6 +158,35 @@ def canary(base_path: str | Path, version: int, percent: float, reason: str) -> 
         return dataclasses.replace(now, canary=version if percent else None, canary_percent=percent)
 
     return _change(base_path, version, "canary", reason, change)
+
+
+def prune(base_path: str | Path, keep: int, spare: Collection[int] = ()) -> list[int]:
+    """Remove old versions, never one that carries a label or was stable before the one that is.
+
+    Args:
+        base_path: The serving folder.
+        keep: How many of the newest stay in any case, at least 1.
+        spare: Versions that stay too, such as those that a server has loaded.
+
+    Returns:
+        The versions that were removed, oldest first.
+
+    Raises:
+        ValueError: `keep` is below 1, or as `releases`.
+    """
+    if keep < 1:
+        raise ValueError(f"`keep` must be at least 1, got {keep}")
+    base = Path(base_path)
+    if not base.is_dir():
+        return []
+    with versions.locked(base):
+        now = current(base)
+        there = versions.versions(base)
+        kept = {*there[-keep:], *now.labels.values(), now.previous, *spare}
+        old = [version for version in there if version not in kept]
+        for version in old:
+            versions.remove(base, version)
+    return old
 
 
 def models_config(

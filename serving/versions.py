@@ -33,6 +33,7 @@ PUBLICATION = "publication"  # key of the manifest
 _FINGERPRINT = "fingerprint"
 # TensorFlow Serving passes over every name that is no number.
 _INCOMING = ".incoming-"
+_OUTGOING = ".outgoing-"
 _LOCK = ".publish.lock"
 _LAST_VERSION = ".last-version"
 
@@ -147,9 +148,7 @@ def publish(
         raise errors.ModelNotFound(f"{source} is not a SavedModel: it has no {SAVED_MODEL}")
     base.mkdir(parents=True, exist_ok=True)
     with locked(base):
-        # Under the lock, whatever is still incoming was left by a publisher that died.
-        for leftover in base.glob(f"{_INCOMING}*"):
-            shutil.rmtree(leftover)
+        _remove_leftovers(base)
         published = _latest_of(base, fingerprint)
         if published is not None:
             return published
@@ -161,6 +160,26 @@ def publish(
             shutil.rmtree(incoming, ignore_errors=True)
         replace(base / _LAST_VERSION, str(version))
         return version
+
+
+def remove(base_path: str | Path, version: int) -> None:
+    """Take a version out of the serving folder, whole or not at all; the caller holds the lock.
+
+    Raises:
+        ModelNotFound: There is no such version.
+    """
+    folder = require(base_path, version)
+    _remove_leftovers(folder.parent)
+    folder.rename(folder.with_name(f"{_OUTGOING}{uuid.uuid4().hex}"))
+    _sync_folder(folder.parent)
+    _remove_leftovers(folder.parent)
+
+
+def _remove_leftovers(base: Path) -> None:
+    """Remove what a process that died left; under the lock, nothing else is on its way in or out."""
+    for name in (_INCOMING, _OUTGOING):
+        for leftover in base.glob(f"{name}*"):
+            shutil.rmtree(leftover)
 
 
 def _numbers(base: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""TFX's Pusher, which publishes a version whole or not at all, and each model once."""
+"""TFX's Pusher, which publishes a version whole or not at all, each model once, and removes old ones."""
 
 from typing import Any
 
@@ -6,12 +6,15 @@ from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
+from tfx.utils import json_utils, proto_utils
 
 from components import progress
 from components.evaluator.properties import TEST_RMSE
 from components.serving_validator.report import FINGERPRINT
 from serving import release, versions
+
+KEEP_VERSIONS = "keep_versions"
+"""Key of the custom configuration: how many of the newest versions stay."""
 
 
 class Executor(tfx_pusher.Executor):
@@ -23,7 +26,7 @@ class Executor(tfx_pusher.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publish under the next number, release it, and record the number in the artifact."""
+        """Publish under the next number, release it, remove old ones, and record the number."""
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
         if not self.CheckBlessing(input_dict):
@@ -50,6 +53,8 @@ class Executor(tfx_pusher.Executor):
             },
         )
         release.publish(base_directory, version)
+        custom_config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        release.prune(base_directory, keep=custom_config[KEEP_VERSIONS])
         self._MarkPushed(
             pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)
         )

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from google.protobuf import text_format
 
-from serving import errors, release
+from serving import errors, release, versions
 from serving.protos import model_server_config_pb2
 
 
@@ -164,3 +164,33 @@ def test_a_stable_version_that_was_removed_gives_way_to_the_latest(base):
     assert release.served(base) == 2
     release.write_models_config(base)
     assert told(base) == (None, {})
+
+
+def test_pruning_spares_the_newest_the_released_and_the_loaded(base):
+    for version in range(4, 10):
+        shutil.copytree(base / "1", base / str(version))
+    release.publish(base, 3)
+    release.publish(base, 4)
+    release.canary(base, 6, 1.0, "")
+    assert release.prune(base, keep=2, spare=[1]) == [2, 5, 7]
+    assert versions.versions(base) == [1, 3, 4, 6, 8, 9]
+    assert release.prune(base, keep=2, spare=[1]) == []
+    with pytest.raises(ValueError, match="`keep` must be at least 1, got 0"):
+        release.prune(base, keep=0)
+
+
+def test_where_nothing_was_released_the_newest_stay(base, tmp_path):
+    assert release.prune(base, keep=1) == [1, 2]
+    assert versions.versions(base) == [3]
+    assert release.prune(tmp_path / "nowhere", keep=1) == []
+
+
+def test_a_pruning_that_was_killed_is_finished_by_the_next(base, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            release.prune(base, keep=1)
+    assert versions.versions(base) == [2, 3]
+    assert len(list(base.glob(".outgoing-*"))) == 1
+    assert release.prune(base, keep=1) == [2]
+    assert not list(base.glob(".outgoing-*"))

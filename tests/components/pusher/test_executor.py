@@ -6,11 +6,11 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
-from tfx.utils import path_utils, proto_utils
+from tfx.utils import json_utils, path_utils, proto_utils
 
 from components.evaluator.properties import TEST_RMSE
 from components.pusher.driver import Driver
-from components.pusher.executor import Executor, pushed_version
+from components.pusher.executor import KEEP_VERSIONS, Executor, pushed_version
 from components.serving_validator.report import FINGERPRINT
 from serving import release, versions
 
@@ -44,7 +44,10 @@ def push(tmp_path, serving_dir, publications):
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(serving_dir))
         )
         inputs = {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]}
-        properties = {"push_destination": proto_utils.proto_to_json(destination)}
+        properties = {
+            "push_destination": proto_utils.proto_to_json(destination),
+            "custom_config": json_utils.dumps({KEEP_VERSIONS: 3}),
+        }
         info = ExecutionInfo(input_dict=inputs, exec_properties=properties)
         driven = Driver(handle).run(info).exec_properties[versions.PUBLICATION].string_value
         publications.append(driven)
@@ -127,3 +130,14 @@ def test_an_unblessed_model_leaves_the_served_version_alone(push, serving_dir):
     assert pushed_version(push(infra_blessed=0, fingerprint="two")) is None
     assert versions.versions(serving_dir) == [1]
     assert versions.manifest(serving_dir, 1)["fingerprint"] == "one"
+
+
+def test_a_push_leaves_the_newest_versions_and_what_is_released(push, serving_dir):
+    for fingerprint in ("one", "two", "three", "four"):
+        push(fingerprint=fingerprint)
+    assert versions.versions(serving_dir) == [2, 3, 4]
+    release.rollback(serving_dir, "worse", version=2)
+    for fingerprint in ("five", "six", "seven", "eight"):
+        push(fingerprint=fingerprint)
+        release.rollback(serving_dir, "worse", version=2)
+    assert versions.versions(serving_dir) == [2, 6, 7, 8]
