@@ -117,6 +117,8 @@ def main() -> None:
             before, doubt = doubt, ""
             try:
                 follower.step()
+            except errors.ServerUnavailable as error:
+                _logger.debug("%s", error)  # it starts, or it is for whoever started it to say
             except (errors.ServingError, ValueError, OSError) as error:
                 doubt = str(error)
             if doubt and doubt != before:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from serving import wire
 from serving.production.config import IMAGE
 from serving.production.model_server import COMMAND
 
@@ -65,7 +66,7 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
 
 def free_port() -> int:
     """Return a port that nothing listens on, for a server and its follower to agree on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server((wire.HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
@@ -78,8 +79,13 @@ def follower(flags: Mapping[str, str], base_path: Path, model_name: str) -> tupl
         base_path: The serving folder.
         model_name: Name that requests ask for.
     """
-    target = f"localhost:{flags['port']}"
-    given = {"target": target, "model_base_path": str(base_path), "model_name": model_name}
+    # A certificate is for a name.
+    host = "localhost" if "ssl_config_file" in flags else wire.HOST
+    given = {
+        "target": f"{host}:{flags['port']}",
+        "model_base_path": str(base_path),
+        "model_name": model_name,
+    }
     if "ssl_config_file" in flags:
         given["ssl_config_file"] = flags["ssl_config_file"]
     return (sys.executable, "-m", "serving.follower", *(f"--{name}={value}" for name, value in given.items()))
