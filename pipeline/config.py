@@ -12,6 +12,8 @@ from components.transform.config import TransformConfig
 from schema import features
 from serving.versions import MODEL_NAME
 
+LOCAL_BEAM_ARGS = ("--runner=FnApiRunner",)  # the default would look for the Prism runner, on the network
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
@@ -28,7 +30,7 @@ class PipelineConfig:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
-    beam_args: tuple[str, ...] = ("--runner=FnApiRunner",)  # of the nodes that run on Beam
+    beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS  # of the nodes that run on Beam
 
     def __post_init__(self) -> None:
         if self.dataset in ("", ".", "..") or "/" in self.dataset:
