@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import SplitMethod
-from pipeline import serving_commands
+from pipeline import batch_command, serving_commands
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
@@ -25,6 +25,7 @@ app = typer.Typer(
     help="A TFX pipeline for a DeepFM recommender, and the model that it serves.",
 )
 app.add_typer(serving_commands.app)
+app.add_typer(batch_command.app)
 
 _CACHE = Path(".cache", "data")
 

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import pickle
-import re
 import shutil
 import sys
 import threading
@@ -28,6 +27,7 @@ from tfx.types import artifact_utils
 from components import progress
 from components.errors import RunStoppedError
 from pipeline import events, node_reports
+from pipeline.beam_errors import own_words
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE, Job
@@ -98,7 +98,7 @@ class _ProgressHandler(logging.Handler):
 
 def cause(error: BaseException) -> str:
     """Return what a person needs to know of an error: its own words, without Beam's frames."""
-    text = re.sub(r"\s*\[while running '.*?'\]", "", str(error), flags=re.DOTALL).strip()
+    text = own_words(error)
     return text if isinstance(error, RunStoppedError) else f"{type(error).__name__}: {text}"
 
 

@@ -17,8 +17,10 @@ from schema import features
 FOLDER: Final = Path("assets.extra", "catalogue")
 """The catalogue, relative to the version's folder."""
 
+USERS_FILE: Final = FOLDER / "users.parquet"
+"""The catalogue's users, relative to the version's folder."""
+
 _MOVIES_FILE = "movies.parquet"
-_USERS_FILE = "users.parquet"
 _TYPES = {
     features.Dtype.INT64: pa.int64(),
     features.Dtype.BYTES: pa.string(),
@@ -48,7 +50,7 @@ def write(movies: pa.Table, users: pa.Table, folder: str | Path) -> None:
     Raises:
         ValueError: A column is missing, unknown or of another type, or an id is null or repeated.
     """
-    tables = {_MOVIES_FILE: _checked(movies, MOVIES), _USERS_FILE: _checked(users, USERS)}
+    tables = {_MOVIES_FILE: _checked(movies, MOVIES), USERS_FILE.name: _checked(users, USERS)}
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         pq.write_table(table, Path(folder, name), compression="zstd")
@@ -79,7 +81,7 @@ class Catalogue:
             FileNotFoundError: There is no catalogue in the folder.
             ValueError: As `write`.
         """
-        return cls(pq.read_table(Path(folder, _MOVIES_FILE)), pq.read_table(Path(folder, _USERS_FILE)))
+        return cls(pq.read_table(Path(folder, _MOVIES_FILE)), pq.read_table(Path(folder, USERS_FILE.name)))
 
     @classmethod
     def empty(cls) -> Self:

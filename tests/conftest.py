@@ -1,6 +1,143 @@
-"""What holds for every test."""
+"""What holds for every test, and what several folders of tests need: a model that `run_fn` trained."""
 
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import StandardOptions
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.deepfm.config import DeepFMConfig
+from components.trainer.config import TrainConfig
+from components.trainer.run_fn import run_fn
+from components.transform.config import TransformConfig
+from components.transform.preprocessing import preprocessing_fn
+from schema import features
 
 # As in a run: the default would look for the Prism runner first, on the network.
 StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
+
+TRAIN_ROWS, VALID_ROWS = 240, 60
+MAX_GENRES = 3
+
+
+def raw_rows():
+    """Rows of every kind: one to four genres, zips that are numbers and not, or absent.
+
+    Those that are not trained on hold users, movies and genres that the others lack.
+    """
+    random = np.random.default_rng(0)
+    genres = (["Comedy"], ["Drama", "War"], ["Action", "Crime", "Drama", "War"])
+    zips = ([f"{10007}"], ["02139-2117"], ["V6B 1A1"], [])
+    rows = []
+    for number in range(TRAIN_ROWS + VALID_ROWS):
+        new = number >= TRAIN_ROWS and number % 3 == 0
+        u, m = (int(random.integers(1, high)) + 1000 * new for high in (20, 30))
+        rows.append(
+            {
+                features.UID.name: u,
+                features.MID.name: m,
+                features.GENRES.name: ["Western", "Drama"] if new else genres[m % 3],
+                features.GENDER.name: "F" if u % 2 else "M",
+                features.AGE.name: (1, 25, 56)[u % 3],
+                features.OCCUPATION.name: u % 5,
+                features.ZIP.name: zips[u % 4],
+                features.RATING.name: float(1 + (u + m) % 5),
+            }
+        )
+    return rows
+
+
+def examples(rows):
+    """Serialize raw rows as tf.Examples, object[rows]."""
+    serialized = []
+    for row in rows:
+        example = tf.train.Example()
+        for name, value in row.items():
+            values = value if isinstance(value, list) else [value]
+            feature = example.features.feature[name]
+            if isinstance(value, int):
+                feature.int64_list.value.extend(values)
+            elif isinstance(value, float):
+                feature.float_list.value.extend(values)
+            else:
+                feature.bytes_list.value.extend(v.encode() for v in values)
+        serialized.append(example.SerializeToString())
+    return np.array(serialized, object)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transformed:
+    """Rows as they came and as Transform makes them; `graph`, `train.gz` and `valid.gz` lie in the folder."""
+
+    folder: Path
+    rows: list[dict]  # raw; the first TRAIN_ROWS are for training
+    examples: np.ndarray  # the same, serialized, object[rows]
+    transformed: list[dict]  # by Beam, as in training
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Rows, analyzed and transformed by TensorFlow Transform on Beam."""
+    folder = tmp_path_factory.mktemp("transformed")
+    schema = text_format.Parse(features.SCHEMA_PATH.read_text(), schema_pb2.Schema())
+    rows = raw_rows()
+    spec = {
+        name: s
+        for name, s in schema_utils.schema_as_feature_spec(schema).feature_spec.items()
+        if name in rows[0]
+    }
+    metadata = dataset_metadata.DatasetMetadata.from_feature_spec(spec)
+    custom = {"transform_config": TransformConfig(max_genres=MAX_GENRES).to_json()}
+    with tft_beam.Context(temp_dir=str(folder / "tmp")):
+        transform_fn = (rows[:TRAIN_ROWS], metadata) | tft_beam.AnalyzeDataset(
+            lambda x: preprocessing_fn(x, custom)
+        )
+        transformed, out_metadata = ((rows, metadata), transform_fn) | tft_beam.TransformDataset()
+        _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
+    metadata_io.write_metadata(metadata, str(folder / "graph" / "metadata"))
+    coder = tft.coders.ExampleProtoCoder(out_metadata.schema)
+    for split, part in (("train", transformed[:TRAIN_ROWS]), ("valid", transformed[TRAIN_ROWS:])):
+        with tf.io.TFRecordWriter(str(folder / f"{split}.gz"), "GZIP") as writer:
+            for row in part:
+                writer.write(coder.encode(row))
+    return Transformed(folder, rows, examples(rows), transformed)
+
+
+@pytest.fixture(scope="session")
+def train(data, tmp_path_factory):
+    """Train as TFX's Trainer does; return the folder that holds `model` and `run`."""
+
+    def run(model_config=None, **train_config):
+        folder = tmp_path_factory.mktemp("trained")
+        run_fn(
+            FnArgs(
+                train_files=[str(data.folder / "train.gz")],
+                eval_files=[str(data.folder / "valid.gz")],
+                transform_graph_path=str(data.folder / "graph"),
+                serving_model_dir=str(folder / "model"),
+                model_run_dir=str(folder / "run"),
+                custom_config={
+                    "model_config": (
+                        model_config or DeepFMConfig(embedding_dim=4, hidden_units=(8,))
+                    ).to_json(),
+                    "train_config": TrainConfig(**{"batch_size": 64, "epochs": 2, **train_config}).to_json(),
+                },
+            )
+        )
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(train):
+    """A folder with the `model` and the `run` of two epochs."""
+    return train()

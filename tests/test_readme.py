@@ -9,9 +9,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cli, serving_commands
+from pipeline import batch_command, cli, serving_commands
 from pipeline.dataset.generated import generate
 from serving import release, versions
 
@@ -72,6 +73,7 @@ def test_the_commands_do_what_the_readme_says(checkout):
         "deepfm plot-model deepfm.png",
         "deepfm plot-model deep.svg --architecture deep --preset notebook",
         "deepfm generate-data small --ratings 20000 --users 300 --movies 200",
+        "deepfm batch --top 10 --output recommendations",
     ]
     printed = bash(SHELL[0], checkout)
     summary = json.loads((checkout / "runs" / "ml-1m" / "latest" / "summary.json").read_text())
@@ -118,6 +120,8 @@ def test_the_commands_do_what_the_readme_says(checkout):
     bash(SHELL[13], checkout)
     assert "<svg" in (checkout / "deep.svg").read_text()
     assert "20,000 ratings in small" in bash(SHELL[14], checkout)
+    assert "150 rows read, 0 rejected" in bash(SHELL[15], checkout)
+    assert len(pq.read_table(checkout / "recommendations")) == 1500
 
 
 def test_make_run_passes_every_option_on():
@@ -147,7 +151,8 @@ def test_make_run_passes_every_option_on():
 def test_the_tables_name_what_there_is():
     commands = {
         info.name or info.callback.__name__
-        for info in (*cli.app.registered_commands, *serving_commands.app.registered_commands)
+        for app in (cli.app, serving_commands.app, batch_command.app)
+        for info in app.registered_commands
     }
     assert set(re.findall(r"^\| `deepfm ([a-z-]+)`", README, re.MULTILINE)) == commands
     for folder in re.findall(r"^\| `(\w+)/`", README, re.MULTILINE):

@@ -26,7 +26,9 @@ def deepfm(monkeypatch, tmp_path):
 
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
-    commands = "run generate-data status plot-model serve predict rank models canary promote rollback prune"
+    commands = (
+        "run generate-data status plot-model serve predict rank batch models canary promote rollback prune"
+    )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
 

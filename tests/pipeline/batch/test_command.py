@@ -1,0 +1,113 @@
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import cli
+from schema import features
+from serving import versions
+
+UID, MID = features.UID.name, features.MID.name
+
+
+@pytest.fixture
+def deepfm(monkeypatch, tmp_path):
+    """Run a command in an empty folder; return its exit status and all that it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(cli.app, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def test_a_folder_of_pairs(serving, tmp_path, pairs):
+    (tmp_path / "in").mkdir()
+    columns = {UID: [*pairs[:, 0].tolist(), None, -4], MID: [*pairs[:, 1].tolist(), 5, 5]}
+    rows = pa.table({**columns, "line": range(len(pairs) + 2)})
+    pq.write_table(rows[:700], tmp_path / "in" / "a.parquet", row_group_size=300)
+    pq.write_table(rows[700:], tmp_path / "in" / "b.parquet")
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "batch"]
+    done = subprocess.run(
+        [*command, f"--model_base_path={serving}", "--input=in", "--output=out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 4
+    assert said[0] == f"version 1 answered from {serving}"
+    assert said[1] == f"{len(rows):,} rows read, 2 rejected (uid_missing 1, uid_negative 1)"
+    assert said[2] == f"{len(pairs):,} rows in out"
+    assert said[3].endswith("rows a second")
+    answered = pq.read_table(tmp_path / "out")
+    assert answered.select(rows.column_names) == rows[:-2]
+    assert np.isfinite(answered["prediction"].to_numpy()).all()
+    assert answered["version"].unique().to_pylist() == [1]
+    assert pq.read_table(tmp_path / "out" / "_rejected").to_pylist() == [
+        {UID: None, MID: 5, "line": len(pairs), "reason": "uid_missing"},
+        {UID: -4, MID: 5, "line": len(pairs) + 1, "reason": "uid_negative"},
+    ]
+
+
+def test_all_users_of_the_catalogue(deepfm, serving, known, tmp_path):
+    status, printed = deepfm("batch", "--model_base_path", str(serving), "--top", "3", "--output", "out")
+    assert status == 0, printed
+    assert f"{len(known.uids)} rows read, 0 rejected" in printed
+    answered = pq.read_table(tmp_path / "out")
+    assert answered[UID].to_pylist() == np.repeat(known.uids, 3).tolist()
+    assert answered["rank"].to_pylist() == [1, 2, 3] * len(known.uids)
+    by_user = answered["prediction"].to_numpy().reshape(-1, 3)
+    assert (np.diff(by_user) <= 0).all()
+
+
+def test_the_version_that_is_told(deepfm, serving, tmp_path):
+    base = tmp_path / "two"
+    for fingerprint in ("one", "two"):
+        versions.publish(serving / "1", base, fingerprint=fingerprint)
+    pq.write_table(pa.table({UID: [1], MID: [1]}), tmp_path / "in.parquet")
+    shared = ("batch", "--model_base_path", str(base), "--input", "in.parquet")
+    for arguments, version in (((), 2), (("--version", "1"), 1)):
+        status, printed = deepfm(*shared, "--output", f"out{version}", *arguments)
+        assert status == 0, printed
+        assert pq.read_table(tmp_path / f"out{version}")["version"].to_pylist() == [version]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give --input, a Parquet file of pairs, or --top"),
+        (("--input", "nowhere"), "nowhere does not exist"),
+        (("--input", "users.parquet"), "must have one column `mid`, got ['uid']"),
+        (("--input", "pairs.parquet", "--version", "7"), "no version 7 in"),
+        (("--input", "pairs.parquet", "--model_base_path", "empty"), "empty holds no version"),
+        (("--input", "damaged.parquet"), "damaged.parquet"),
+        (("--input", "pairs.parquet", "--output", "empty"), "empty exists; name a folder that does not"),
+        (("--top", "3", "--model_base_path", "bare"), "users.parquet does not exist"),
+        (("--input", "pairs.parquet", "--model_base_path", "bare"), "catalogue"),
+    ],
+)
+def test_a_slip_is_a_few_words_and_leaves_nothing(deepfm, serving, tmp_path, arguments, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bare" / "1").mkdir(parents=True)
+    (tmp_path / "bare" / "1" / "saved_model.pb").touch()
+    pq.write_table(pa.table({UID: [1]}), tmp_path / "users.parquet")
+    pq.write_table(pa.table({UID: [1], MID: [1]}), tmp_path / "pairs.parquet")
+    # The footer is whole, the data are not.
+    content = bytearray((tmp_path / "pairs.parquet").read_bytes())
+    content[4:60] = bytes(56)
+    (tmp_path / "damaged.parquet").write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    status, printed = deepfm("batch", "--output", "out", "--model_base_path", str(serving), *arguments)
+    assert status == 1
+    assert said in printed
+    assert len(printed.splitlines()) == 1, printed
+    assert sorted(tmp_path.iterdir()) == before
