@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from schema import features
-from serving import catalogue, versions, warmup
+from serving import catalogue, rated, versions, warmup
 from serving.catalogue import Catalogue
 from serving.server.config import ServerConfig
 from serving.server.server import Server
@@ -141,6 +141,16 @@ def users_table():
 @pytest.fixture(scope="session")
 def movie_catalogue():
     return Catalogue(movies_table(), users_table())
+
+
+@pytest.fixture
+def rated_catalogue(tmp_path):
+    """The catalogue where user 1 has rated 8 and 661, and user 6040 has rated 1193."""
+    folder = tmp_path / "catalogue"
+    catalogue.write(movies_table(), users_table(), folder)
+    pairs = {features.UID.name: [1, 1, 6040], features.MID.name: [8, 661, 1193]}
+    rated.write_part(pa.table(pairs), folder, part=0, parts=1)
+    return Catalogue.load(folder)
 
 
 @pytest.fixture(scope="session")
