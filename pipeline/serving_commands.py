@@ -13,7 +13,7 @@ from rich.table import Table
 
 from components.evaluator.properties import TEST_RMSE
 from pipeline.summaries import last_serving_dir
-from pipeline.terminal import console, say, stop
+from pipeline.terminal import console, say, stop, wide
 from schema import features
 from serving import versions
 from serving.errors import ServingError
@@ -26,7 +26,6 @@ app = typer.Typer()
 _DEFAULT_PORT = 8500
 _RUNS = Path("runs")
 _TIMEOUT = 5.0  # seconds; a person waits
-_WIDTH = 1000  # characters, which no table fills
 
 ServingDir = Annotated[
     Path | None,
@@ -179,8 +178,7 @@ def models(
             )
     except (ServingError, ValueError) as error:
         raise stop(str(error)) from error
-    # A line a version, also where lines are short or nobody reads them.
-    console.print(table, width=_WIDTH, crop=False)
+    wide.print(table)
     if unknown:
         say(f"the states are not known: {unknown}")
 

@@ -11,11 +11,6 @@ from serving.client import Client, TlsConfig
 from serving.protos import prediction_service_pb2_grpc
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory, make_authority):
-    return make_authority(tmp_path_factory.mktemp("certificates"), "authority")
-
-
 @pytest.fixture
 def start_tls_server(authority, scripted):
     """Start a server whose certificate the authority signed; `mutual` asks for the client's."""
