@@ -1,5 +1,6 @@
 """The commands of `deepfm` on what is served: ask it, and say which version it is."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -11,20 +12,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from components.evaluator.properties import TEST_RMSE
 from pipeline.summaries import last_serving_dir
-from pipeline.terminal import console, say, stop
+from pipeline.terminal import console, say, stop, wide
 from schema import features
 from serving import versions
-from serving.errors import ServerUnavailable, ServingError
+from serving.errors import ServingError
 
 if TYPE_CHECKING:
-    from serving.client import Client
+    from serving.client import Client, Router, TlsConfig
     from serving.control import VersionStatus
 
 app = typer.Typer()
 
 _DEFAULT_PORT = 8500
 _RUNS = Path("runs")
+_TIMEOUT = 5.0  # seconds; a person waits
 
 ServingDir = Annotated[
     Path | None,
@@ -33,6 +36,19 @@ ServingDir = Annotated[
     ),
 ]
 Target = Annotated[str, typer.Option("--target", help="host:port of the server.")]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", help="PEM file of who signed the server's certificate; makes it TLS."),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option("--tls-cert", help="PEM file of the certificate to show the server.")
+]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="PEM file of the key of --tls-cert.")]
+AskedVersion = Annotated[
+    int | None,
+    typer.Option("--version", help="Ask this version, not the stable one or the canary of the user's."),
+]
+AskedLabel = Annotated[str | None, typer.Option("--label", help="Ask the version of this label.")]
 Version = Annotated[int, typer.Argument(help="Which version.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with who and when.")]
 
@@ -88,62 +104,94 @@ def _flags(arguments: list[str]) -> dict[str, str]:
 def predict(
     uid: Annotated[int, typer.Option(help="User.")],
     mid: Annotated[list[int], typer.Option(help="Movie; may be given several times.")],
+    version: AskedVersion = None,
+    label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     model_base_path: ServingDir = None,
 ) -> None:
     """Ask what a user would rate movies."""
+    tls = _tls(tls_ca, tls_cert, tls_key)
     try:
-        with _client(target, model_base_path) as client:
+        with _client(uid, version, label, target, tls, model_base_path) as client:
             ratings = client.predict([(uid, m) for m in mid])
             titles = client.catalogue.titles(mid)
-    except ServingError as error:
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
-    _print_movies(zip(mid, titles, ratings, strict=True))
+    _print_movies(zip(mid, titles, ratings, strict=True), client.answered)
 
 
 @app.command()
 def rank(
     uid: Annotated[int, typer.Option(help="User.")],
     top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
+    include_rated: Annotated[
+        bool, typer.Option("--include-rated", help="Show also what the user has rated.")
+    ] = False,
+    version: AskedVersion = None,
+    label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     model_base_path: ServingDir = None,
 ) -> None:
-    """Ask for the movies that a user would rate highest."""
+    """Ask for the movies that a user would rate highest, of those that the user has not rated."""
+    tls = _tls(tls_ca, tls_cert, tls_key)
     try:
-        with _client(target, model_base_path) as client:
-            ranked = client.rank(uid, top=top)
-    except ServingError as error:
+        with _client(uid, version, label, target, tls, model_base_path) as client:
+            ranked = client.rank(uid, top=top, include_rated=include_rated)
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
-    _print_movies((movie.mid, movie.title, movie.rating) for movie in ranked)
+    _print_movies(((movie.mid, movie.title, movie.rating) for movie in ranked), client.answered)
+    if not include_rated and not client.catalogue.knows_rated:
+        say("this version does not know who has rated what: nothing is left out")
 
 
 @app.command()
-def models(model_base_path: ServingDir = None, target: Target = f"127.0.0.1:{_DEFAULT_PORT}") -> None:
-    """List the versions: label, state on the server, metrics, size."""
+def models(
+    model_base_path: ServingDir = None,
+    target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """List the versions: label, state on the server, time of the ratings, metrics, blessing, size."""
     from serving import release  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
+    states, unknown = _states(target, _tls(tls_ca, tls_cert, tls_key))
+    table = Table(
+        "version", "label", "state", "dataset", "ratings from", "to", "test RMSE", "blessed", "published",
+        "MB", box=None,
+    )  # fmt: skip
     try:
         now = release.current(folder)
         labels = {release.STABLE: now.stable, release.CANARY: now.canary}
-        states = _states(target)
-        table = Table("version", "label", "state", "dataset", "test RMSE", "published", "MB", box=None)
         for version in versions.versions(folder):
             found = versions.describe(folder, version)
+            says = found.manifest
             table.add_row(
                 str(version),
                 ", ".join(label for label, labelled in labels.items() if labelled == version),
                 states[version].state if version in states else "-",
-                escape(str(found.manifest.get("dataset", "-"))),
-                f"{found.manifest['test_rmse']:.4f}" if "test_rmse" in found.manifest else "-",
+                escape(str(says.get("dataset", "-"))),
+                *(
+                    _date(says[key]) if key in says else "-"
+                    for key in (versions.FIRST_RATING, versions.LAST_RATING)
+                ),
+                f"{says[TEST_RMSE]:.4f}" if TEST_RMSE in says else "-",
+                "yes" if says.get(versions.BLESSED) else "-",
                 f"{found.published:%Y-%m-%d %H:%M}",
                 f"{found.bytes / 1e6:.1f}",
             )
     except (ServingError, ValueError) as error:
         raise stop(str(error)) from error
-    console.print(table)
-    if not states:
-        say(f"no server at {target}: the states are not known")
+    wide.print(table)
+    if unknown:
+        say(f"the states are not known: {unknown}")
 
 
 @app.command()
@@ -201,31 +249,20 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay.")],
     model_base_path: ServingDir = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Remove old versions, never one that is released or that the server has loaded."""
     from serving import release  # noqa: PLC0415
 
+    states, _ = _states(target, _tls(tls_ca, tls_cert, tls_key))
+    loaded = [version for version, status in states.items() if status.state != "END"]
     try:
-        removed = release.prune(_serving_dir(model_base_path), keep, spare=[*_loaded(target)])
+        removed = release.prune(_serving_dir(model_base_path), keep, spare=loaded)
     except (ServingError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"removed {', '.join(map(str, removed))}" if removed else "nothing to remove")
-
-
-def _loaded(target: str) -> Iterable[int]:
-    """Return the versions that a server has loaded."""
-    return (version for version, status in _states(target).items() if status.state != "END")
-
-
-def _states(target: str) -> "dict[int, VersionStatus]":
-    """Return what a server says about its versions; nothing where none answers."""
-    from serving.control import ModelControl  # noqa: PLC0415
-
-    with ModelControl(target) as control:
-        try:
-            return control.states(versions.MODEL_NAME)
-        except ServerUnavailable:
-            return {}
 
 
 def _serving_dir(given: Path | None) -> Path:
@@ -236,23 +273,79 @@ def _serving_dir(given: Path | None) -> Path:
     return folder
 
 
-def _client(target: str, model_base_path: Path | None) -> "Client":
-    from serving import catalogue, release  # noqa: PLC0415
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> "TlsConfig | None":
+    from serving.client import TlsConfig  # noqa: PLC0415
+
+    if ca is None and cert is None and key is None:
+        return None
+    try:
+        return TlsConfig(root_certificates=ca, certificate_chain=cert, private_key=key)
+    except ValueError as error:
+        raise stop(str(error)) from error
+
+
+def _states(target: str, tls: "TlsConfig | None") -> "tuple[dict[int, VersionStatus], str]":
+    """Return what a server says about each version, and why that is not known, if so."""
+    from serving.control import ModelControl  # noqa: PLC0415
+
+    try:
+        with ModelControl(target, credentials=None if tls is None else tls.credentials()) as control:
+            return control.states(versions.MODEL_NAME), ""
+    except (ServingError, OSError) as error:
+        return {}, str(error)
+
+
+def _client(
+    uid: int,
+    version: int | None,
+    label: str | None,
+    target: str,
+    tls: "TlsConfig | None",
+    model_base_path: Path | None,
+) -> "Client":
+    """Return a client that asks the version that is for the user, with that version's catalogue."""
+    from serving.catalogue import FOLDER, Catalogue  # noqa: PLC0415
     from serving.client import Client  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
-    version = release.served(folder)
-    if version is None:
-        raise stop(f"{folder} holds no version; start a run with `deepfm run`")
+    number, router = _version(folder, uid, version, label)
     try:
-        tables = catalogue.Catalogue.load(folder / str(version) / catalogue.FOLDER)
+        catalogue = Catalogue.load(folder / str(number) / FOLDER)
     except (OSError, ValueError) as error:
-        raise stop(f"version {version} in {folder} has no catalogue to read: {error}") from error
-    return Client(target, tables)
+        raise stop(f"version {number} in {folder} has no catalogue to read: {error}") from error
+    return Client(target, catalogue, timeout=_TIMEOUT, tls=tls, router=router)
 
 
-def _print_movies(rows: Iterable[tuple[int, str, float]]) -> None:
+def _version(folder: Path, uid: int, version: int | None, label: str | None) -> "tuple[int, Router | None]":
+    """Return the number of the version to ask, and what tells the server so."""
+    from serving import release  # noqa: PLC0415
+    from serving.client import CanaryRouter, OneVersion  # noqa: PLC0415
+
+    if version is not None and label is not None:
+        raise stop("give --version or --label, not both")
+    if version is not None:
+        versions.require(folder, version)
+        return version, OneVersion(version)
+    now = release.current(folder)
+    if label is not None and label not in now.labels:
+        raise stop(f"no version has the label {label!r}; labels: {', '.join(now.labels) or 'none'}")
+    chosen = label or CanaryRouter(now.canary_percent).version(uid)
+    number = now.labels.get(chosen)
+    if number in versions.versions(folder):
+        return number, OneVersion(chosen)
+    latest = release.served(folder)
+    if latest is None:
+        raise stop(f"{folder} holds no version; start a run with `deepfm run`")
+    return latest, None
+
+
+def _date(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d}"
+
+
+def _print_movies(rows: Iterable[tuple[int, str, float]], answered: set[int]) -> None:
     table = Table(features.MID.name, features.TITLE.name, features.RATING.name, box=None)
     for mid, title, rating in rows:
         table.add_row(str(mid), escape(title), f"{rating:.2f}")
     console.print(table)
+    say(f"answered by version {', '.join(map(str, sorted(answered))) or 'none: there was nothing to ask'}")

@@ -4,6 +4,8 @@ import typer
 from rich.console import Console
 
 console = Console(emoji=False)
+wide = Console(emoji=False, width=1000)
+"""For tables whose rows stay whole, on a narrow terminal and in a file too."""
 errors = Console(stderr=True, emoji=False)
 
 

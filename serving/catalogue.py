@@ -1,7 +1,7 @@
 """The users and movies that a version was trained on, as the served signatures take them.
 
 A caller has ids; the model wants a user's and a movie's raw features too. They travel with each version in
-`assets.extra/catalogue/`, so that whoever asks needs no other source.
+`assets.extra/catalogue/`, beside who has rated what, so that whoever asks needs no other source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schema import features
+from serving.rated import Rated
 
 FOLDER: Final = Path("assets.extra", "catalogue")
 """The catalogue, relative to the version's folder."""
@@ -62,26 +63,30 @@ class Catalogue:
     Args:
         movies: Columns as `MOVIES` has them, in any order.
         users: Columns as `USERS` has them, in any order.
+        rated: Who has rated what; None where that is not known.
 
     Raises:
         ValueError: As `write`.
     """
 
-    def __init__(self, movies: pa.Table, users: pa.Table) -> None:
+    def __init__(self, movies: pa.Table, users: pa.Table, rated: Rated | None = None) -> None:
         movies, users = _checked(movies, MOVIES), _checked(users, USERS)
         self._movies = _Index(movies, features.MID, features.MOVIE_FEATURES)
         self._users = _Index(users, features.UID, features.USER_FEATURES)
         self._titles = _column(movies, features.TITLE)
+        self._rated = rated
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Load what `write` wrote.
+        """Load what `write` wrote, and `rated.write_part` beside it.
 
         Raises:
             FileNotFoundError: There is no catalogue in the folder.
             ValueError: As `write`.
         """
-        return cls(pq.read_table(Path(folder, _MOVIES_FILE)), pq.read_table(Path(folder, USERS_FILE.name)))
+        movies, users = (pq.read_table(Path(folder, name)) for name in (_MOVIES_FILE, USERS_FILE.name))
+        rated = Rated(folder)
+        return cls(movies, users, rated if rated.parts else None)
 
     @classmethod
     def empty(cls) -> Self:
@@ -97,6 +102,15 @@ class Catalogue:
     def uids(self) -> np.ndarray:
         """All users, int64[users], in the order of the file."""
         return self._users.ids
+
+    @property
+    def knows_rated(self) -> bool:
+        """Whether it is known who has rated what."""
+        return self._rated is not None
+
+    def rated(self, uid: int) -> np.ndarray:
+        """Return the movies that a user has rated, int64[n], read from disk; none where it is not known."""
+        return np.empty(0, np.int64) if self._rated is None else self._rated.mids(uid)
 
     def user_features(self, uids: np.ndarray | Sequence[int]) -> dict[str, np.ndarray]:
         """Return the raw features of users, int64[n], by name: the id, then int64[n] or bytes[n] each."""

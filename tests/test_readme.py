@@ -89,10 +89,10 @@ def test_the_commands_do_what_the_readme_says(checkout):
             assert server.stdout.readline().startswith("the local stand-in for TensorFlow Serving")
             assert "serving deepfm version 1 at 127.0.0.1:8500" in server.stdout.readline()
             rows = bash(SHELL[4], checkout).splitlines()
-            assert [row.split()[0] for row in rows] == ["mid", "1193", "661"]
+            assert [row.split()[0] for row in rows] == ["mid", "1193", "661", "answered"]
             rows = bash(SHELL[5], checkout).splitlines()
-            assert len(rows) == 11
-            ratings = [float(row.split()[-1]) for row in rows[1:]]
+            assert len(rows) == 12
+            ratings = [float(row.split()[-1]) for row in rows[1:-1]]
             assert ratings == sorted(ratings, reverse=True)
             (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
             check = "assert len(ratings) == 2 and len(movies) == 10 and movies[0].title"
@@ -103,8 +103,10 @@ def test_the_commands_do_what_the_readme_says(checkout):
     serving = Path(summary["serving_dir"])
     assert versions.publish(serving / "1", serving, fingerprint="another") == 2
     rows = bash(SHELL[7], checkout).splitlines()
-    assert re.match(rf" *1 +stable +- +ml-1m +{summary['metrics']['test']['overall']['rmse']:.4f} ", rows[1])
-    assert re.match(r" *2 +- +ml-1m ", rows[2])
+    times = r"\d{4}-\d\d-\d\d +\d{4}-\d\d-\d\d"
+    rmse = f"{summary['metrics']['test']['overall']['rmse']:.4f}"
+    assert re.match(rf" *1 +stable +- +ml-1m +{times} +{rmse} +yes ", rows[1])
+    assert re.match(rf" *2 +- +ml-1m +{times} ", rows[2])
     assert "version 2 is the canary of 5% of the users" in bash(SHELL[8], checkout)
     assert "version 2 is stable, before it 1" in bash(SHELL[9], checkout)
     assert "version 1 is stable again, in place of 2" in bash(SHELL[10], checkout)

@@ -49,6 +49,7 @@ class Executor(tfx_pusher.Executor):
             fingerprint=infra_blessing.get_string_custom_property(FINGERPRINT),
             entries={
                 versions.PUBLICATION: exec_properties[versions.PUBLICATION],
+                versions.BLESSED: True,
                 TEST_RMSE: model_blessing.get_float_custom_property(TEST_RMSE),
             },
         )

@@ -16,6 +16,6 @@ class RejectedRows(Artifact):
 
 
 class Catalogue(Artifact):
-    """users.parquet and movies.parquet: what `serving.catalogue.Catalogue` loads."""
+    """users.parquet, movies.parquet and rated/: what `serving.catalogue.Catalogue` loads."""
 
     TYPE_NAME = "Catalogue"

@@ -38,7 +38,7 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
       examples: tf.Examples with the features of `schema.features.EXAMPLE`, splits train, valid and
         test.
       rejected_rows: every line that was not accepted, with its reason, and the counts.
-      catalogue: all accepted users and movies.
+      catalogue: all accepted users and movies, and who has rated what, whatever the split.
     """
 
     SPEC_CLASS = RatingsExampleGenSpec

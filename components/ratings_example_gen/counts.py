@@ -1,4 +1,4 @@
-"""How many lines were read, accepted and rejected, and why."""
+"""How many lines were read, accepted and rejected, and why; and of which time they are."""
 
 import collections
 import dataclasses
@@ -20,13 +20,16 @@ class RowCounts:
     accepted: int = 0  # rows
     rejected: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by reason
     splits: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by split
+    times: list[int] = dataclasses.field(default_factory=list)  # first and last of a training row, in seconds
 
     def __add__(self, other: Self) -> Self:
+        times = self.times + other.times
         return type(self)(
             self.read + other.read,
             self.accepted + other.accepted,
             self.rejected + other.rejected,
             self.splits + other.splits,
+            [min(times), max(times)] if times else [],
         )
 
     @property
@@ -53,6 +56,7 @@ def from_json(text: str) -> dict[str, RowCounts]:
             values["accepted"],
             collections.Counter(values["rejected"]),
             collections.Counter(values["splits"]),
+            values["times"],
         )
         for name, values in json.loads(text).items()
     }

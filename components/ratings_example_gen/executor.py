@@ -2,6 +2,7 @@
 
     blocks of ratings.dat -> parse -> by user shard -> drop repeated -> split -> join, encode, write
     users.dat, movies.dat -> parse -> side inputs of parse and join, and the catalogue
+    what is left of repeated -> who has rated what, of all splits, in the catalogue
     rejected lines of every step -> Parquet
 
 Elements are Arrow tables of a block or a shard, so that what a step holds is bounded by
@@ -38,7 +39,7 @@ from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
 from schema import features
-from serving import catalogue
+from serving import catalogue, rated, versions
 
 _REJECTED = "rejected"
 _SPLIT = "split"
@@ -91,6 +92,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     rejected_rows=_keep(rejected.uri),
                 )
         ratings = files[parse.RATINGS_FILE]
+        for name, time in zip((versions.FIRST_RATING, versions.LAST_RATING), ratings.times, strict=True):
+            examples.set_int_custom_property(name, time)
         progress.report(1.0, f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected")
 
 
@@ -199,6 +202,7 @@ class IngestRatings(beam.PTransform):
             | "ByUser" >> beam.GroupByKey()
             | "DropRepeated" >> beam.ParDo(_DropRepeated()).with_outputs(_REJECTED, main="rows")
         )
+        _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, len(blocks))
         boundaries = (
             unique.rows
             | "RowsByHour" >> beam.Map(lambda rows: _rows_by_hour(rows[1]))
@@ -407,6 +411,7 @@ class _WriteExamples(beam.DoFn):
             (features.MOVIE_ACTIVITY.name, features.MID.name, movie_counts),
         ):
             rows = rows.append_column(name, self._activity(rows[key], table, key))
+        times = _first_and_last(rows.filter(pc.equal(rows[_SPLIT], split.TRAIN)))
         rows = _to_lists(rows)
         for index, name in enumerate(split.SPLITS):
             part = rows.filter(pc.equal(rows[_SPLIT], index)).select([f.name for f in features.EXAMPLE])
@@ -416,7 +421,11 @@ class _WriteExamples(beam.DoFn):
             _write_records(part, path)
             yield (
                 parse.RATINGS_FILE,
-                RowCounts(accepted=len(part), splits=collections.Counter({name: len(part)})),
+                RowCounts(
+                    accepted=len(part),
+                    splits=collections.Counter({name: len(part)}),
+                    times=times if index == split.TRAIN else [],
+                ),
             )
 
     def _activity(self, ids: pa.ChunkedArray, table: pa.Table, key: str) -> pa.Array:
@@ -424,6 +433,12 @@ class _WriteExamples(beam.DoFn):
         n = pc.fill_null(table[_COUNT].take(positions), 0).to_numpy()
         levels = np.digitize(n, [self._config.cold_below, self._config.heavy_from])
         return pa.array(np.array(features.ACTIVITY_LEVELS, object)[levels], pa.large_string())
+
+
+def _first_and_last(rows: pa.Table) -> list[int]:
+    """Return the first and the last time of a rating; none where there are no rows."""
+    found = pc.min_max(rows[features.TIMESTAMP.name])
+    return [time.as_py() for time in found.values()] if len(rows) else []
 
 
 def _join(rows: pa.Table, table: pa.Table, key: str) -> pa.Table:
@@ -488,6 +503,11 @@ def _write_catalogue(uri: str, users: pa.Table, movies: pa.Table) -> None:
     genres = pc.split_pattern(movies[features.GENRES.name], "|")
     movies = movies.set_column(position, features.GENRES.name, genres)
     catalogue.write(_as(movies, catalogue.MOVIES), _as(users, catalogue.USERS), uri)
+
+
+def _write_rated(shard: tuple[int, pa.Table], uri: str, shards: int) -> None:
+    number, rows = shard
+    rated.write_part(rows, uri, number, shards)
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -54,8 +54,13 @@ class Executor(base_executor.BaseExecutor):
         io_utils.copy_dir(
             artifact_utils.get_single_uri(input_dict["catalogue"]), os.path.join(version, catalogue.FOLDER)
         )
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         manifest = json.loads(exec_properties["manifest"]) | {
+            key: examples.get_int_custom_property(key)
+            for key in (versions.FIRST_RATING, versions.LAST_RATING)
+        }
+        manifest |= {
             BASELINE_VERSION: baseline.get_int_custom_property(BASELINE_VERSION),
             TRAINING_IDENTITY: baseline.get_string_custom_property(TRAINING_IDENTITY),
         }

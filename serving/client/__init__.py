@@ -13,7 +13,7 @@ from serving.client.aio import AsyncClient, AsyncGrpcTransport, AsyncTransport
 from serving.client.channel import TlsConfig
 from serving.client.client import Client, GrpcTransport, Transport
 from serving.client.logic import Recommendation
-from serving.client.routing import CanaryRouter, Router
+from serving.client.routing import CanaryRouter, OneVersion, Router
 
 __all__ = [
     "AsyncClient",
@@ -22,6 +22,7 @@ __all__ = [
     "CanaryRouter",
     "Client",
     "GrpcTransport",
+    "OneVersion",
     "Recommendation",
     "Router",
     "TlsConfig",

@@ -2,18 +2,23 @@
 
 import dataclasses
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 import grpc
 
 from serving import errors, wire
+from serving.protos import predict_pb2, prediction_service_pb2_grpc
 
-# A server that restarts is away for a while: up to five attempts, 0.2 s to 2 s apart.
+# A server that restarts is away for longer than attempts can be spread over, for gRPC makes at most five.
+# So a request waits for a connection until its deadline, and attempts are for connections that break.
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{"service": "tensorflow.serving.PredictionService"}],
+            "waitForReady": True,
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",
@@ -29,11 +34,16 @@ OPTIONS: Final = (
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     # A request that is larger than this is not retried; gRPC's own default is 256 KiB.
     ("grpc.per_rpc_retry_buffer_size", wire.MAX_MESSAGE_BYTES),
+    # A server that is back is found within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Despite its name, how long a connection may take to come about, TLS included.
+    ("grpc.min_reconnect_backoff_ms", 2000),
 )
 """Limits and retries of a channel."""
+
+_PROBE: Final = "/grpc.health.v1.Health/Check"
+_PROBE_SECONDS: Final = 0.1
 
 _ERRORS: dict[grpc.StatusCode, tuple[type[errors.ServingError], str]] = {
     grpc.StatusCode.UNAVAILABLE: (
@@ -87,6 +97,69 @@ class TlsConfig:
             return Path(path).read_bytes()
         except FileNotFoundError as error:
             raise FileNotFoundError(f"`{field}`: there is no file {path}") from error
+
+
+def open_channel(library: ModuleType, target: str, tls: TlsConfig | None) -> Any:
+    """Open a channel of `grpc` or `grpc.aio` to a `host:port`; without `tls` in plain text.
+
+    Raises:
+        FileNotFoundError: A file of `tls` is missing.
+    """
+    if tls is None:
+        return library.insecure_channel(target, options=OPTIONS)
+    return library.secure_channel(target, tls.credentials(), options=OPTIONS)
+
+
+class Connection:
+    """A channel to a server; both transports ask through it.
+
+    Args:
+        library: `grpc` or `grpc.aio`.
+        target: Address as `host:port`.
+        tls: Files of a connection over TLS; None for plain text.
+        awaitable: Makes a call of the library one that is awaited.
+
+    Raises:
+        FileNotFoundError: A file of `tls` is missing.
+    """
+
+    def __init__(
+        self,
+        library: ModuleType,
+        target: str,
+        tls: TlsConfig | None,
+        awaitable: Callable[[Callable[..., Any]], Callable[..., Awaitable[Any]]],
+    ) -> None:
+        self.target = target
+        self.tls = tls
+        self.channel = open_channel(library, target, tls)
+        self._predict = awaitable(prediction_service_pb2_grpc.PredictionServiceStub(self.channel).Predict)
+        self._probe = awaitable(self.channel.unary_unary(_PROBE))
+
+    async def predict(
+        self, request: predict_pb2.PredictRequest, timeout: float
+    ) -> predict_pb2.PredictResponse:
+        """Ask the server, as soon as it is there and again where the connection breaks.
+
+        Raises:
+            ServingError: A subclass for each way to fail.
+        """
+        try:
+            return await self._predict(request, timeout=timeout)
+        except grpc.RpcError as error:
+            cause = error
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                cause = await self._refusal() or error
+            raise typed_error(cause, self.target, timeout, self.tls is not None) from error
+
+    async def _refusal(self) -> grpc.RpcError | None:
+        """Return why there is no connection; None if there is one, or one is still being made."""
+        # A call that does not wait tells at once; where there is a connection, any answer will do.
+        try:
+            await self._probe(b"", timeout=_PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error if error.code() is grpc.StatusCode.UNAVAILABLE else None
+        return None
 
 
 def typed_error(error: grpc.RpcError, target: str, timeout: float, secure: bool) -> errors.ServingError:

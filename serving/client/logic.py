@@ -1,21 +1,21 @@
-"""What is asked of a model and how its answers are read, without a connection.
+"""What is asked of a model and how its answers are read.
 
-A call is a generator: it yields requests that may be sent at once, is sent their responses in the same
-order, and returns the result. So one text serves the client that blocks and the one that awaits.
+One text serves the client that blocks and the one that awaits; they differ in how requests are sent.
 """
 
 import dataclasses
 import itertools
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence, Set
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
 from schema import features
-from serving import errors, wire
+from serving import errors, versions, wire
 from serving.catalogue import Catalogue
-from serving.client.routing import Router
+from serving.client.channel import TlsConfig
+from serving.client.routing import Router, Version
 from serving.protos import example_pb2, predict_pb2
 
 PREDICT_SIGNATURE: Final = "predict"
@@ -31,8 +31,7 @@ REQUESTS_AT_ONCE: Final = 4
 
 _NO_STRING = features.MISSING_STRING.encode()
 
-Result = TypeVar("Result")
-Call: TypeAlias = Generator[list[predict_pb2.PredictRequest], list[predict_pb2.PredictResponse], Result]
+AnyTransport = TypeVar("AnyTransport")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,43 +71,85 @@ class Deadline:
         return left
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelCalls:
-    """The calls of one model."""
+class ModelCalls(Generic[AnyTransport]):
+    """The calls of one model of one server.
 
-    catalogue: Catalogue  # features of users and movies, and titles
-    model_name: str  # that the model is served under
-    timeout: float  # seconds that a call may take, more than 0
-    examples: bool  # send tf.Examples, not raw tensors
-    router: Router | None  # chooses the version; None: the server does
+    Args:
+        target: Address as `host:port`.
+        catalogue: Features of users and movies, titles, and who has rated what. Without it the model knows an
+            id, and nothing else of whom it stands for.
+        model_name: Name that the model is served under.
+        timeout: Seconds that a call may take, in which it waits for a server and asks again.
+        transport: Something else than gRPC to `target`; closed with the client.
+        tls: Files of a connection over TLS to `target`; None for plain text.
+        examples: Send tf.Examples, as Classify and Regress take them, instead of raw tensors; slower.
+        router: Chooses the version for each user; None for the latest version.
 
-    def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ValueError(f"`timeout` must be positive, got {self.timeout}")
+    Attributes:
+        answered: Numbers of the versions that have answered so far.
 
-    def predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> Call[np.ndarray]:
+    Raises:
+        ValueError: `timeout` is not positive.
+        RuntimeError: The client is for asyncio, has no `transport`, and no event loop runs.
+        FileNotFoundError: A file of `tls` is missing.
+    """
+
+    def __init__(
+        self,
+        target: str = f"{wire.HOST}:8500",
+        catalogue: Catalogue | None = None,
+        model_name: str = versions.MODEL_NAME,
+        timeout: float = 30.0,
+        transport: AnyTransport | None = None,
+        *,
+        tls: TlsConfig | None = None,
+        examples: bool = False,
+        router: Router | None = None,
+    ) -> None:
+        if timeout <= 0:
+            raise ValueError(f"`timeout` must be positive, got {timeout}")
+        self.catalogue = catalogue if catalogue is not None else Catalogue.empty()
+        self.model_name = model_name
+        self.timeout = timeout
+        self.examples = examples
+        self.router = router
+        self.answered: set[int] = set()
+        self._transport = self._connected(target, tls) if transport is None else transport
+
+    def _connected(self, target: str, tls: TlsConfig | None) -> AnyTransport:
+        """Return a transport over gRPC."""
+        raise NotImplementedError
+
+    async def _ask(
+        self, requests: Sequence[predict_pb2.PredictRequest], deadline: Deadline
+    ) -> list[predict_pb2.PredictResponse]:
+        """Send requests, and return their responses in the same order."""
+        raise NotImplementedError
+
+    async def _predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> np.ndarray:
         """Predict ratings; arguments and result as `Client.predict`."""
         ids = _ids("pairs", pairs)
         if ids.size == 0:
             return np.empty(0, np.float32)
         if ids.ndim != 2 or ids.shape[1] != 2:
             raise errors.InvalidRequest(f"`pairs` must be of shape [n, 2], got {list(ids.shape)}")
-        parts = [(label, rows) for label, of_label in self._labels(ids[:, 0]) for rows in _parts(of_label)]
-        answers = yield from _asked(
-            self._predict_request(ids[rows, 0], ids[rows, 1], label) for label, rows in parts
+        parts = [(version, rows) for version, of_it in self._versions(ids[:, 0]) for rows in _parts(of_it)]
+        answers = await self._asked(
+            self._predict_request(ids[rows, 0], ids[rows, 1], version) for version, rows in parts
         )
         ratings = np.empty(len(ids), np.float32)
         for (_, rows), outputs in zip(parts, answers, strict=True):
             ratings[rows] = _output(outputs, features.RATING, np.float32, len(rows))
         return ratings
 
-    def rank(
+    async def _rank(
         self,
         uid: int,
         mids: Sequence[int] | np.ndarray | None,
         top: int,
         exclude: Sequence[int] | Set[int] | np.ndarray,
-    ) -> Call[list[Recommendation]]:
+        include_rated: bool,
+    ) -> list[Recommendation]:
         """Rank movies for a user; arguments and result as `Client.rank`."""
         if top < 1:
             raise errors.InvalidRequest(f"`top` must be positive, got {top}")
@@ -116,53 +157,70 @@ class ModelCalls:
             raise errors.InvalidRequest("give `mids`, or a catalogue that has movies")
         candidates = self.catalogue.mids if mids is None else _list("mids", mids)
         excluded = _list("exclude", list(exclude) if isinstance(exclude, Set) else exclude)
-        candidates = candidates[~np.isin(candidates, excluded)]
-        if candidates.size == 0:
-            return []
         ids = _ids("uid", uid)
         if ids.size != 1:
             raise errors.InvalidRequest(f"`uid` must be one id, got {list(ids.shape)}")
         user = int(ids.item())
-        label = None if self.router is None else self.router.label(user)
+        if not include_rated:
+            excluded = np.concatenate([excluded, self.catalogue.rated(user)])
+        candidates = candidates[~np.isin(candidates, excluded)]
+        if candidates.size == 0:
+            return []
+        version = None if self.router is None else self.router.version(user)
         parts = list(_parts(candidates))
-        answers = yield from _asked(self._rank_request(user, part, label) for part in parts)
+        answers = await self._asked(self._rank_request(user, part, version) for part in parts)
         best, ratings = [], []
         for part, outputs in zip(parts, answers, strict=True):
             best.append(part if self.examples else _output(outputs, features.MID, np.int64, len(part)))
             ratings.append(_output(outputs, features.RATING, np.float32, len(part)))
         return self._best(np.concatenate(best), np.concatenate(ratings), top)
 
-    def _labels(self, uids: np.ndarray) -> Iterator[tuple[str | None, np.ndarray]]:
-        """Yield each version's label and the rows that it gets, int64[k]."""
+    async def _asked(self, requests: Iterable[predict_pb2.PredictRequest]) -> list[dict[str, np.ndarray]]:
+        """Ask in turns of `REQUESTS_AT_ONCE`, each made when it is its turn; return the outputs of all."""
+        waiting = iter(requests)
+        deadline = Deadline(self.timeout)
+        answers: list[dict[str, np.ndarray]] = []
+        while turn := list(itertools.islice(waiting, REQUESTS_AT_ONCE)):
+            for response in await self._ask(turn, deadline):
+                self.answered.add(response.model_spec.version.value)
+                answers.append({name: wire.decode(value) for name, value in response.outputs.items()})
+        return answers
+
+    def _versions(self, uids: np.ndarray) -> Iterator[tuple[Version | None, np.ndarray]]:
+        """Yield each version and the rows that it gets, int64[k]."""
         if self.router is None:
             yield None, np.arange(len(uids))
             return
         users, of_user = np.unique(uids, return_inverse=True)
-        labels = [self.router.label(int(user)) for user in users]
-        for label in dict.fromkeys(labels):
-            yield label, np.flatnonzero(np.array([other == label for other in labels])[of_user])
+        chosen = [self.router.version(int(user)) for user in users]
+        for version in dict.fromkeys(chosen):
+            yield version, np.flatnonzero(np.array([other == version for other in chosen])[of_user])
 
     def _predict_request(
-        self, uids: np.ndarray, mids: np.ndarray, label: str | None
+        self, uids: np.ndarray, mids: np.ndarray, version: Version | None
     ) -> predict_pb2.PredictRequest:
         inputs = self.catalogue.predict_inputs(uids, mids)
         if self.examples:
-            return self._request(EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: _examples(inputs, len(uids))}, label)
-        return self._request(PREDICT_SIGNATURE, inputs, label)
+            return self._request(EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: _examples(inputs, len(uids))}, version)
+        return self._request(PREDICT_SIGNATURE, inputs, version)
 
-    def _rank_request(self, uid: int, mids: np.ndarray, label: str | None) -> predict_pb2.PredictRequest:
+    def _rank_request(
+        self, uid: int, mids: np.ndarray, version: Version | None
+    ) -> predict_pb2.PredictRequest:
         if self.examples:
-            return self._predict_request(np.full(len(mids), uid), mids, label)
-        return self._request(RANK_SIGNATURE, self.catalogue.rank_inputs(uid, mids), label)
+            return self._predict_request(np.full(len(mids), uid), mids, version)
+        return self._request(RANK_SIGNATURE, self.catalogue.rank_inputs(uid, mids), version)
 
     def _request(
-        self, signature: str, inputs: dict[str, np.ndarray], label: str | None
+        self, signature: str, inputs: dict[str, np.ndarray], version: Version | None
     ) -> predict_pb2.PredictRequest:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self.model_name
         request.model_spec.signature_name = signature
-        if label is not None:
-            request.model_spec.version_label = label
+        if isinstance(version, str):
+            request.model_spec.version_label = version
+        elif version is not None:
+            request.model_spec.version.value = version
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(wire.encode(value))
         return request
@@ -177,17 +235,6 @@ class ModelCalls:
                 mids[order], self.catalogue.titles(mids[order]), ratings[order], strict=True
             )
         ]
-
-
-def _asked(requests: Iterable[predict_pb2.PredictRequest]) -> Call[list[dict[str, np.ndarray]]]:
-    """Ask in turns of `REQUESTS_AT_ONCE`, each made when it is its turn; return the outputs of all."""
-    waiting = iter(requests)
-    answers: list[dict[str, np.ndarray]] = []
-    while turn := list(itertools.islice(waiting, REQUESTS_AT_ONCE)):
-        responses = yield turn
-        for response in responses:
-            answers.append({name: wire.decode(value) for name, value in response.outputs.items()})
-    return answers
 
 
 def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:

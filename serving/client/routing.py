@@ -5,19 +5,33 @@ user's id needs no gateway between the two, and asks the same version about a us
 """
 
 import dataclasses
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
+
+from serving.hashing import mix
 
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 
-_BITS = (1 << 64) - 1
+Version: TypeAlias = str | int
+"""A version by its label or its number."""
 
 
 class Router(Protocol):
-    """Chooses a version by its label."""
+    """Chooses a version."""
 
-    def label(self, uid: int) -> str | None:
-        """Return the label to ask for a user's ratings; None for the latest version."""
+    def version(self, uid: int) -> Version | None:
+        """Return the version to ask for a user's ratings; None for the latest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneVersion:
+    """Sends all users to the same version."""
+
+    chosen: Version
+
+    def version(self, uid: int) -> Version:
+        """Return it."""
+        return self.chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +44,6 @@ class CanaryRouter:
         if not 0 <= self.percent <= 100:
             raise ValueError(f"`percent` must be from 0 to 100, got {self.percent}")
 
-    def label(self, uid: int) -> str:
+    def version(self, uid: int) -> str:
         """Return `CANARY` or `STABLE`."""
         return CANARY if mix(uid) * 100 < self.percent * 2**64 else STABLE
-
-
-def mix(value: int) -> int:
-    """Spread 64-bit integers over 0 … 2^64 - 1, each output bit depending on every input bit.
-
-    The finalizer of SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2714064.2660195).
-    """
-    z = (value + 0x9E3779B97F4A7C15) & _BITS
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _BITS
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _BITS
-    return z ^ (z >> 31)

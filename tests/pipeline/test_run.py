@@ -165,14 +165,25 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
         assert status == 0, printed
         for mid, rating in zip((1, 2), predicted, strict=True):
             assert re.search(rf"^ *{mid} +{re.escape(tables.titles([mid])[0])} +{rating:.2f}", printed, re.M)
-        status, printed = project.deepfm("rank", "--uid", "1", "--top", "5", *ask)
-        assert status == 0, printed
-        shown = [int(line.split()[0]) for line in printed.splitlines()[1:]]
-        assert shown == ranked[features.MID.name][:5].tolist()
+        rated = set(_rated_by(project, 1))
+        for options, left_out in ((("--include-rated",), set()), ((), rated)):
+            status, printed = project.deepfm("rank", "--uid", "1", "--top", "5", *options, *ask)
+            assert status == 0, printed
+            *rows, last = printed.splitlines()[1:]
+            best = [mid for mid in ranked[features.MID.name].tolist() if mid not in left_out][:5]
+            assert [int(row.split()[0]) for row in rows] == best
+            assert last == "answered by version 1"
+        assert rated & set(ranked[features.MID.name].tolist())
         assert np.all(np.diff(ranked[features.RATING.name]) <= 0)
     finally:
         server.terminate()
         assert server.wait(timeout=30) == 0
+
+
+def _rated_by(project, uid):
+    """Return the movies that a user has rated, out of the data."""
+    lines = (project.folder / "small" / "ratings.dat").read_text().splitlines()
+    return [int(mid) for user, mid, *_ in (line.split("::") for line in lines) if int(user) == uid]
 
 
 def test_a_second_run_uses_every_result_again(project, first):

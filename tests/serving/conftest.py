@@ -12,9 +12,10 @@ import tensorflow as tf
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf import text_format
 
 from schema import features
-from serving import catalogue, versions, warmup
+from serving import catalogue, rated, versions, warmup
 from serving.catalogue import Catalogue
 from serving.server.config import ServerConfig
 from serving.server.server import Server
@@ -143,6 +144,16 @@ def movie_catalogue():
     return Catalogue(movies_table(), users_table())
 
 
+@pytest.fixture
+def rated_catalogue(tmp_path):
+    """The catalogue where user 1 has rated 8 and 661, and user 6040 has rated 1193."""
+    folder = tmp_path / "catalogue"
+    catalogue.write(movies_table(), users_table(), folder)
+    pairs = {features.UID.name: [1, 1, 6040], features.MID.name: [8, 661, 1193]}
+    rated.write_part(pa.table(pairs), folder, part=0, parts=1)
+    return Catalogue.load(folder)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory, movie_catalogue):
     """Folders of three complete models, by bias: 1, 2 and 3."""
@@ -256,6 +267,33 @@ class Authority:
 def make_authority():
     """Make an authority by the folder of its files and its name."""
     return Authority
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory, make_authority):
+    return make_authority(tmp_path_factory.mktemp("certificates"), "authority")
+
+
+@pytest.fixture
+def write_ssl_config(authority, tmp_path):
+    """Write an SSLConfig with a certificate that the authority signed."""
+
+    def write(*, client_verify=False, **changes):
+        chain, private = authority.issue("server")
+        texts = {
+            "server_key": private.read_text(),
+            "server_cert": chain.read_text(),
+            "custom_ca": authority.path.read_text(),
+            **changes,
+        }
+        lines = [
+            f'{name}: "{text_format.text_encoding.CEscape(text, False)}"' for name, text in texts.items()
+        ]
+        path = tmp_path / "ssl.config"
+        path.write_text("\n".join([*lines, f"client_verify: {str(client_verify).lower()}"]))
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,13 @@ def test_inputs_of_the_signatures(known):
     }  # fmt: skip
 
 
+def test_who_has_rated_what(known, rated_catalogue):
+    assert rated_catalogue.knows_rated
+    assert [rated_catalogue.rated(uid).tolist() for uid in (1, 6040, 2)] == [[8, 661], [1193], []]
+    assert not known.knows_rated
+    assert known.rated(1).tolist() == []
+
+
 def test_an_empty_catalogue_knows_nothing():
     nothing = Catalogue.empty()
     assert _lists(nothing.predict_inputs([1], [10])) == {

@@ -70,6 +70,7 @@ def test_a_model_with_both_blessings_becomes_version_1(push, serving_dir, public
     assert versions.versions(serving_dir) == [1]
     (publication,) = publications
     assert versions.manifest(serving_dir, 1) == {
+        "blessed": True,
         "dataset": "tiny",
         "fingerprint": "one",
         "publication": publication,

@@ -1,4 +1,5 @@
 import collections
+import json
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +12,7 @@ from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.ratings_example_gen.executor import Executor, plan_blocks
 from schema import features
-from serving import catalogue
+from serving import catalogue, versions
 
 BAD_RATINGS = {
     5: (b"", "blank_line"),
@@ -65,6 +66,11 @@ def run(folder, output, **config):
         "input_fingerprint": "f",
     }
     Executor().Do({}, outputs, properties)
+    examples = outputs["examples"][0]
+    times = {
+        name: examples.get_int_custom_property(name) for name in (versions.FIRST_RATING, versions.LAST_RATING)
+    }
+    (output / "properties.json").write_text(json.dumps(times))
     return output
 
 
@@ -140,6 +146,30 @@ def test_the_catalogue_has_every_user_and_movie(folder, tmp_path):
     tables = catalogue.Catalogue.load(run(folder, tmp_path / "out") / "catalogue")
     assert tables.mids.tolist() == list(range(1, 31))
     assert tables.uids.tolist() == list(range(1, 21))
+
+
+@pytest.mark.parametrize("shard_bytes", [1 << 20, 1000])
+def test_the_catalogue_knows_every_accepted_rating(folder, tmp_path, shard_bytes):
+    lines = (folder / "ratings.dat").read_bytes().splitlines()
+    (folder / "ratings.dat").write_bytes(b"\n".join(line for line in lines if line[:5] != b"7::4:") + b"\n")
+    tables = catalogue.Catalogue.load(run(folder, tmp_path / "out", shard_bytes=shard_bytes) / "catalogue")
+    assert {uid: tables.rated(uid).tolist() for uid in range(22)} == {
+        0: [],
+        **{uid: list(range(1, 31)) for uid in range(1, 21)},
+        7: [1, 2, 3, *range(5, 31)],
+        21: [],
+    }
+
+
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_the_examples_tell_the_time_of_the_training_split(folder, tmp_path, split):
+    output = run(folder, tmp_path / "out", split=split, shard_bytes=1000)
+    times = [e[features.TIMESTAMP.name].int64_list.value[0] for e in read_examples(output)["train"]]
+    properties = json.loads((output / "properties.json").read_text())
+    assert properties == {versions.FIRST_RATING: min(times), versions.LAST_RATING: max(times)}
+    if split == "time":
+        # The last ninety hours of 31 to 630 are for the other splits.
+        assert properties == {versions.FIRST_RATING: 3600 * 31, versions.LAST_RATING: 3600 * 540}
 
 
 def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):

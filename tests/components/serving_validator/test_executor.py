@@ -20,7 +20,7 @@ from components.serving_validator.executor import Executor, _ask_and_check, buil
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
 from schema import features
-from serving import catalogue, versions, warmup
+from serving import catalogue, rated, versions, warmup
 
 RATING, MID = features.RATING.name, features.MID.name
 CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, max_rank_ms=20.0)
@@ -178,6 +178,8 @@ def validate(data, trained, tmp_path):
             pa.Table.from_pylist(list(users.values()), catalogue.USERS),
             tmp_path / "catalogue",
         )
+        pairs = pa.table({features.UID.name: [1, 1, 2], features.MID.name: [3, 4, 3]})
+        rated.write_part(pairs, tmp_path / "catalogue", part=0, parts=1)
         artifacts = {
             "model": standard_artifacts.Model(),
             "examples": standard_artifacts.Examples(),
@@ -190,6 +192,8 @@ def validate(data, trained, tmp_path):
             artifact.uri = str(tmp_path / name)
         artifacts["transform_graph"].uri = str(data.folder / "graph")
         artifacts["examples"].split_names = '["test"]'
+        artifacts["examples"].set_int_custom_property(versions.FIRST_RATING, 956703932)
+        artifacts["examples"].set_int_custom_property(versions.LAST_RATING, 1046454590)
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
         artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
         blessing = artifacts.pop("blessing")
@@ -215,12 +219,14 @@ def test_a_sound_model_is_blessed_and_put_together(validate, data, trained):
     version = Path(path_utils.stamped_model_path(blessing.uri))
     assert json.loads((version / versions.MANIFEST).read_text()) == {
         "dataset": "d",
+        "first_rating": 956703932,
+        "last_rating": 1046454590,
         BASELINE_VERSION: 7,
         TRAINING_IDENTITY: "identity",
     }
-    assert len(catalogue.Catalogue.load(version / catalogue.FOLDER).mids) == len(
-        {row[features.MID.name] for row in data.rows}
-    )
+    tables = catalogue.Catalogue.load(version / catalogue.FOLDER)
+    assert len(tables.mids) == len({row[features.MID.name] for row in data.rows})
+    assert [tables.rated(uid).tolist() for uid in (1, 2, 3)] == [[3, 4], [3], []]
     logs = tf.data.TFRecordDataset(str(version / warmup.REQUESTS)).as_numpy_iterator()
     assert len(list(logs)) == 3 * 20
 

@@ -104,6 +104,7 @@ class _Blocking:
         self._runner = stack.enter_context(asyncio.Runner())
         self._client = self._runner.run(self._made(arguments))
         self.catalogue = self._client.catalogue
+        self.answered = self._client.answered
 
     async def _made(self, arguments):
         return AsyncClient(**arguments)

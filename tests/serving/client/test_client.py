@@ -164,13 +164,13 @@ def test_the_timeout_is_of_all_parts_together(make_client, scripted, monkeypatch
 
 
 class _OddUsersTryTheCanary:
-    def label(self, uid):
+    def version(self, uid):
         return "canary" if uid % 2 else "stable"
 
 
-class _OnlyOneIsRouted:
-    def label(self, uid):
-        return "canary" if uid == 1 else None
+class _OneByLabelOneByNumber:
+    def version(self, uid):
+        return {1: "canary", 3: 7}.get(uid)
 
 
 def test_a_router_chooses_the_version_of_each_user(make_client, scripted, monkeypatch):
@@ -197,13 +197,15 @@ def test_a_router_chooses_the_version_of_each_user(make_client, scripted, monkey
 
 def test_a_router_may_leave_the_version_to_the_server(make_client, scripted):
     script = scripted()
-    client = make_client(script, router=_OnlyOneIsRouted())
-    assert client.predict([(2, 0), (1, 0), (2, 1)]).tolist() == [2.0, 101.0, 2.25]
+    client = make_client(script, router=_OneByLabelOneByNumber())
+    assert client.predict([(2, 0), (1, 0), (3, 0), (2, 1)]).tolist() == [2.0, 101.0, 3.0, 2.25]
     chosen = {
-        uids[0]: request.model_spec.WhichOneof("version_choice")
-        for (uids, _), request in zip(script.asked, script.requests, strict=True)
+        uids[0]: (spec.WhichOneof("version_choice"), spec.version_label, spec.version.value)
+        for (uids, _), spec in zip(
+            script.asked, (request.model_spec for request in script.requests), strict=True
+        )
     }
-    assert chosen == {1: "version_label", 2: None}
+    assert chosen == {1: ("version_label", "canary", 0), 2: (None, "", 0), 3: ("version", "", 7)}
 
 
 def test_a_label_that_the_server_lacks(server, make_client):
@@ -260,9 +262,10 @@ def test_timeout_must_be_positive(make_client, timeout):
 
 def test_no_server(make_client):
     with (
-        make_client(target="127.0.0.1:1", timeout=10) as client,
+        make_client(target="127.0.0.1:1", timeout=2) as client,
         pytest.raises(
-            errors.ServerUnavailable, match=r"no server at 127.0.0.1:1; start one with `deepfm serve`"
+            errors.ServerUnavailable,
+            match=r"no server at 127.0.0.1:1; start one with `deepfm serve` \(.*Connection refused",
         ),
     ):
         client.predict([(1, 2)])
@@ -393,6 +396,23 @@ def test_a_server_that_does_not_answer(make_client):
 def test_messages_are_limited_to_what_the_server_takes():
     assert dict(channel.OPTIONS)["grpc.max_send_message_length"] == wire.MAX_MESSAGE_BYTES
     assert dict(channel.OPTIONS)["grpc.max_receive_message_length"] == wire.MAX_MESSAGE_BYTES
+
+
+def test_the_version_that_answered_is_told(client):
+    assert client.answered == set()
+    client.predict([(1, 2)])
+    assert client.answered == {1}
+
+
+def test_what_the_user_has_rated_is_left_out(make_client, scripted, rated_catalogue):
+    client = make_client(scripted(), catalogue=rated_catalogue)
+    assert [entry.mid for entry in client.rank(1)] == [1193]
+    assert [entry.mid for entry in client.rank(6040)] == [661, 8]
+    assert [entry.mid for entry in client.rank(6040, exclude=[8])] == [661]
+    assert [entry.mid for entry in client.rank(1, [8, 7])] == [7]
+    assert [entry.mid for entry in client.rank(1, include_rated=True)] == [1193, 661, 8]
+    assert [entry.mid for entry in client.rank(1, exclude=[661], include_rated=True)] == [1193, 8]
+    assert [entry.mid for entry in client.rank(2)] == [1193, 661, 8]
 
 
 def test_the_catalogue_is_at_hand(make_client, movie_catalogue):

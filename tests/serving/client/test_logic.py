@@ -1,4 +1,4 @@
-"""Calls without any client: requests out, responses in."""
+"""What requests hold, and when they are made."""
 
 import pytest
 from google.protobuf import text_format
@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from schema import features
 from serving import wire
 from serving.catalogue import Catalogue
-from serving.client.logic import Deadline, ModelCalls
+from serving.client.logic import Deadline
 from serving.errors import DeadlineExceeded
 from serving.protos import example_pb2
 
@@ -38,8 +38,13 @@ features {{
 
 
 @pytest.fixture
-def calls(movie_catalogue):
-    return ModelCalls(catalogue=movie_catalogue, model_name="deepfm", timeout=1.0, examples=True, router=None)
+def script(scripted):
+    return scripted()
+
+
+@pytest.fixture
+def client(make_client, script, movie_catalogue):
+    return make_client(script, catalogue=movie_catalogue, examples=True)
 
 
 def _examples(request):
@@ -51,14 +56,16 @@ def _example(text):
     return text_format.Parse(text, example_pb2.Example())
 
 
-def test_pairs_as_examples(calls):
-    (request,) = next(calls.predict([(1, 661), (5, 6)]))
+def test_pairs_as_examples(client, script):
+    client.predict([(1, 661), (5, 6)])
+    (request,) = script.requests
     assert request.model_spec.signature_name == "serving_default"
     assert _examples(request) == [_example(KNOWN), _example(UNKNOWN)]
 
 
-def test_each_ranked_movie_is_an_example(calls):
-    (request,) = next(calls.rank(1, [661, 6], top=1, exclude=()))
+def test_each_ranked_movie_is_an_example(client, script):
+    client.rank(1, [661, 6], top=1)
+    (request,) = script.requests
     assert request.model_spec.signature_name == "serving_default"
     known, other = _examples(request)
     assert known == _example(KNOWN)
@@ -69,16 +76,25 @@ def test_each_ranked_movie_is_an_example(calls):
     ) == ([1], [6], [b"F"])
 
 
-def test_requests_are_made_when_it_is_their_turn(monkeypatch):
+class _Counting(Catalogue):
+    """Counts the requests that it was asked for."""
+
+    made = 0
+
+    def predict_inputs(self, uids, mids):
+        self.made += 1
+        return super().predict_inputs(uids, mids)
+
+
+def test_requests_are_made_when_it_is_their_turn(make_client, script, monkeypatch):
+    catalogue = _Counting.empty()
     made = []
-    catalogue = Catalogue.empty()
+    answer = script.answer
+    monkeypatch.setattr(script, "answer", lambda *asked: made.append(catalogue.made) or answer(*asked))
     monkeypatch.setattr("serving.client.logic.ROWS_PER_REQUEST", 1)
     monkeypatch.setattr("serving.client.logic.REQUESTS_AT_ONCE", 2)
-    inputs = catalogue.predict_inputs
-    monkeypatch.setattr(catalogue, "predict_inputs", lambda *ids: made.append(ids) or inputs(*ids))
-    calls = ModelCalls(catalogue=catalogue, model_name="deepfm", timeout=1.0, examples=False, router=None)
-    assert len(next(calls.predict([(1, 2)] * 5))) == 2
-    assert len(made) == 2
+    make_client(script, catalogue=catalogue).predict([(1, 2)] * 5)
+    assert made == [2, 2, 4, 4, 5]
 
 
 def test_a_deadline_passes(monkeypatch):

@@ -11,11 +11,6 @@ from serving.client import Client, TlsConfig
 from serving.protos import prediction_service_pb2_grpc
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory, make_authority):
-    return make_authority(tmp_path_factory.mktemp("certificates"), "authority")
-
-
 @pytest.fixture
 def start_tls_server(authority, scripted):
     """Start a server whose certificate the authority signed; `mutual` asks for the client's."""
@@ -61,7 +56,7 @@ def test_both_show_their_certificates(authority, start_tls_server, make_client):
 def test_a_client_without_a_certificate_is_refused(authority, start_tls_server, make_client):
     target = start_tls_server(mutual=True)
     with (
-        make_client(target=target, tls=TlsConfig(root_certificates=authority.path)) as client,
+        make_client(target=target, tls=TlsConfig(root_certificates=authority.path), timeout=3) as client,
         pytest.raises(errors.ServerUnavailable, match=f"no server at {target}, or it and this client do not"),
     ):
         client.predict([(3, 2)])
@@ -71,7 +66,10 @@ def test_a_client_of_another_authority_is_refused(authority, make_authority, sta
     target = start_tls_server(mutual=True)
     chain, private = make_authority(tmp_path, "other").issue("client")
     tls = TlsConfig(root_certificates=authority.path, certificate_chain=chain, private_key=private)
-    with Client(target, tls=tls) as client, pytest.raises(errors.ServerUnavailable, match="certificates"):
+    with (
+        Client(target, tls=tls, timeout=3) as client,
+        pytest.raises(errors.ServerUnavailable, match="certificates"),
+    ):
         client.predict([(3, 2)])
 
 
@@ -79,7 +77,7 @@ def test_a_server_of_another_authority_is_not_asked(make_authority, start_tls_se
     target = start_tls_server(mutual=False)
     tls = TlsConfig(root_certificates=make_authority(tmp_path, "other").path)
     with (
-        Client(target, tls=tls) as client,
+        Client(target, tls=tls, timeout=3) as client,
         pytest.raises(errors.ServerUnavailable, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         client.predict([(3, 2)])
@@ -87,7 +85,10 @@ def test_a_server_of_another_authority_is_not_asked(make_authority, start_tls_se
 
 def test_plain_text_is_no_tls(start_tls_server):
     target = start_tls_server(mutual=False)
-    with Client(target) as client, pytest.raises(errors.ServerUnavailable, match=f"no server at {target};"):
+    with (
+        Client(target, timeout=3) as client,
+        pytest.raises(errors.ServerUnavailable, match=f"no server at {target};"),
+    ):
         client.predict([(3, 2)])
 
 

@@ -6,39 +6,11 @@ import urllib.request
 
 import grpc
 import pytest
-from google.protobuf import text_format
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from serving import errors, versions
 from serving.server import __main__ as command
 from serving.server.config import ServerConfig
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory, make_authority):
-    return make_authority(tmp_path_factory.mktemp("certificates"), "authority")
-
-
-@pytest.fixture
-def write_ssl_config(authority, tmp_path):
-    """Write an SSLConfig with a certificate that the authority signed."""
-
-    def write(*, client_verify=False, **changes):
-        chain, private = authority.issue("server")
-        texts = {
-            "server_key": private.read_text(),
-            "server_cert": chain.read_text(),
-            "custom_ca": authority.path.read_text(),
-            **changes,
-        }
-        lines = [
-            f'{name}: "{text_format.text_encoding.CEscape(text, False)}"' for name, text in texts.items()
-        ]
-        path = tmp_path / "ssl.config"
-        path.write_text("\n".join([*lines, f"client_verify: {str(client_verify).lower()}"]))
-        return path
-
-    return write
 
 
 @pytest.fixture
