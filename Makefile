@@ -2,6 +2,7 @@
 # make test   the whole gate: format, lint, types, tests
 # make bench  the training input, timed against TFX's own
 # make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
+# make bench-switching  versions switched under load, then the server killed; MODEL=<folder of a served version>
 # make bench-batch    `deepfm batch`, time and memory, beside other ways; MODEL=<folder of a served version>
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
@@ -24,7 +25,7 @@ PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$
 export UV_PYTHON := $(PYTHON311)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run test bench bench-serving bench-batch clean
+.PHONY: run test bench bench-serving bench-switching bench-batch clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -41,6 +42,9 @@ bench: .venv/.ready
 
 bench-serving: .venv/.ready
 	@.venv/bin/python tests/benchmarks/server.py $(if $(MODEL),--model "$(MODEL)")
+
+bench-switching: .venv/.ready
+	@.venv/bin/python tests/benchmarks/switching.py "$(MODEL)"
 
 bench-batch: .venv/.ready
 	@.venv/bin/python tests/benchmarks/batch.py "$(MODEL)"

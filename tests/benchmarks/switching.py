@@ -42,17 +42,18 @@ from serving.wire import HOST
 SWITCHES = 10
 BROKEN, ROLLBACK = 4, 5  # which of the switches
 SETTLE_SECONDS = 0.5
-START_SECONDS = 3.0  # that the clients take
 
 Sent: TypeAlias = tuple[float, float, list[float] | str]  # start, end, and the answer or what failed
 
 
-def load(target: str, folder: Path, rate: float, stop: Any, sent: Any) -> None:
+def load(target: str, folder: Path, rate: float, ready: Any, stop: Any, sent: Any) -> None:
     """Send requests at a rate until told to stop; hand over start, end and answer, or error, of each."""
     tables = Catalogue.load(folder)
     pairs = [(int(tables.uids[0]), int(mid)) for mid in tables.mids[:2]]
     found: list[Sent] = []
     with Client(target, tables, timeout=60.0, router=CanaryRouter(percent=0.0)) as client:
+        client.predict(pairs)
+        ready.wait()
         due = time.monotonic()
         while not stop.is_set():
             due += 1 / rate
@@ -195,19 +196,22 @@ def run(
     port = free_port()
     target = f"{HOST}:{port}"
     context = multiprocessing.get_context("spawn")
-    stop, sent = context.Event(), context.Queue()
+    ready, stop, sent = context.Barrier(clients + 1), context.Event(), context.Queue()
     with contextlib.ExitStack() as running:
         releases = Releases(work, models, running.enter_context(ModelControl(target)))
         releases.publish()
         process = running.enter_context(server(releases.base_path, port))
         releases.wait()
         workers = [
-            context.Process(target=load, args=(target, models[0] / FOLDER, rate, stop, sent), daemon=True)
+            context.Process(
+                target=load, args=(target, models[0] / FOLDER, rate, ready, stop, sent), daemon=True
+            )
             for _ in range(clients)
         ]
         for worker in workers:
             worker.start()
-        began = time.monotonic() + START_SECONDS
+        ready.wait(timeout=120)
+        began = time.monotonic()
         pause = seconds / (SWITCHES + 1)
         for switch in range(SWITCHES):
             time.sleep(max(0.0, began + (switch + 1) * pause - time.monotonic()))
