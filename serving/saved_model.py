@@ -4,6 +4,7 @@ A model can load eagerly and still fail here (https://github.com/tensorflow/serv
 whatever judges or serves a model goes through this loader.
 """
 
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import tensor_shape_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving import errors
 
@@ -48,6 +48,7 @@ class SessionModel:
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = {
             name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT_OP
         }
+        self._inputs: dict[str, list[_Input]] = {}
         self._callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = {}
         self._lock = threading.Lock()
 
@@ -92,9 +93,11 @@ class SessionModel:
         definition = self.signatures[signature]
         _check_names(definition, inputs, output_filter)
         names = tuple(output_filter) or tuple(sorted(definition.outputs))
-        return names, [
-            _checked(name, inputs[name], definition.inputs[name]) for name in sorted(definition.inputs)
-        ]
+        if signature not in self._inputs:
+            self._inputs[signature] = [
+                _Input.of(name, definition.inputs[name]) for name in sorted(definition.inputs)
+            ]
+        return names, [expected.checked(inputs[expected.name]) for expected in self._inputs[signature]]
 
     def compute(
         self, signature: str, outputs: tuple[str, ...], feeds: Sequence[np.ndarray]
@@ -135,16 +138,66 @@ class SessionModel:
         self.close()
 
     def _callable(self, signature: str, outputs: tuple[str, ...]) -> Callable[..., list[Any]]:
-        """Return the signature's run function: `Session.run` would resolve all names at each call."""
+        """Return the signature's run function.
+
+        `Session.run`, and `make_callable` which calls it, spend as long on names and feeds in Python as the
+        graph takes for a row; TensorFlow has what leaves that out under this private name alone.
+        """
         with self._lock:
             if (signature, outputs) not in self._callables:
                 definition = self.signatures[signature]
-                tensor = self._session.graph.get_tensor_by_name
-                self._callables[signature, outputs] = self._session.make_callable(
-                    [tensor(definition.outputs[name].name) for name in outputs],
-                    feed_list=[tensor(definition.inputs[name].name) for name in sorted(definition.inputs)],
+                self._callables[signature, outputs] = self._session._make_callable_from_options(
+                    config_pb2.CallableOptions(
+                        feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
+                        fetch=[definition.outputs[name].name for name in outputs],
+                    )
                 )
             return self._callables[signature, outputs]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """What a signature says of an input, read once: a message's fields are slow to read."""
+
+    name: str
+    dtype: tf.DType
+    shape: tuple[int, ...] | None  # -1 is any size; None is any rank
+
+    @classmethod
+    def of(cls, name: str, info: meta_graph_pb2.TensorInfo) -> Self:
+        """Read an input's description."""
+        shape = info.tensor_shape
+        sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+        return cls(name, tf.dtypes.as_dtype(info.dtype), sizes)
+
+    def checked(self, value: np.ndarray) -> np.ndarray:
+        """Return a value as the Session takes it."""
+        array = np.asarray(value)
+        if array.dtype.kind in "SU":
+            array = array.astype(object)
+        try:
+            provided = tf.dtypes.as_dtype(array.dtype)
+        except TypeError as error:
+            raise errors.InvalidRequest(
+                f"Expects input {self.name} to be {self.dtype.name}: {error}"
+            ) from error
+        if provided != self.dtype:
+            raise errors.InvalidRequest(
+                f"Expects input {self.name} to be {self.dtype.name} but {provided.name} is provided"
+            )
+        if not self._fits(array.shape):
+            raise errors.InvalidRequest(
+                f"Expects input {self.name} to have shape {list(self.shape or ())} but {list(array.shape)} "
+                "is provided"
+            )
+        return array
+
+    def _fits(self, shape: tuple[int, ...]) -> bool:
+        if self.shape is None:
+            return True
+        if len(shape) != len(self.shape):
+            return False
+        return all([want in (-1, got) for got, want in zip(shape, self.shape, strict=True)])
 
 
 def _check_names(
@@ -166,35 +219,6 @@ def _check_names(
             )
         if name in output_filter[:index]:
             raise errors.InvalidRequest(f"duplicate output tensor alias: {name}")
-
-
-def _checked(name: str, value: np.ndarray, info: meta_graph_pb2.TensorInfo) -> np.ndarray:
-    """Return an input's value as the Session takes it."""
-    expected = tf.dtypes.as_dtype(info.dtype)
-    array = np.asarray(value)
-    if array.dtype.kind in "SU":
-        array = array.astype(object)
-    try:
-        provided = tf.dtypes.as_dtype(array.dtype)
-    except TypeError as error:
-        raise errors.InvalidRequest(f"Expects input {name} to be {expected.name}: {error}") from error
-    if provided != expected:
-        raise errors.InvalidRequest(
-            f"Expects input {name} to be {expected.name} but {provided.name} is provided"
-        )
-    if not _fits(array.shape, info.tensor_shape):
-        shape = [dim.size for dim in info.tensor_shape.dim]
-        raise errors.InvalidRequest(
-            f"Expects input {name} to have shape {shape} but {list(array.shape)} is provided"
-        )
-    return array
-
-
-def _fits(shape: tuple[int, ...], expected: tensor_shape_pb2.TensorShapeProto) -> bool:
-    if expected.unknown_rank:
-        return True
-    sizes = [dim.size for dim in expected.dim]
-    return len(shape) == len(sizes) and all(want in (-1, got) for got, want in zip(shape, sizes, strict=True))
 
 
 def _cause(error: tf.errors.OpError) -> str:

@@ -93,13 +93,13 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.dtype not in _FIELDS:
         raise errors.InvalidRequest(f"tensors of type {_name(proto.dtype)} are not supported")
     field, dtype = _FIELDS[proto.dtype]
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if any(size < 0 for size in shape):
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    if min(shape, default=0) < 0:
         raise errors.InvalidRequest(f"the shape must be known, got {list(shape)}")
     if len(shape) > _MAX_DIMENSIONS:
         raise errors.InvalidRequest(f"a tensor has at most {_MAX_DIMENSIONS} dimensions, got {len(shape)}")
     count = math.prod(shape)
-    if math.prod(size for size in shape if size) > MAX_ELEMENTS:
+    if (count or math.prod(size for size in shape if size)) > MAX_ELEMENTS:
         raise errors.InvalidRequest(f"a tensor has at most {MAX_ELEMENTS} elements, got {list(shape)}")
     if not count:
         return np.empty(shape, dtype)
@@ -152,14 +152,15 @@ def _strings(content: bytes, count: int) -> np.ndarray | None:
 
 def _filled(values: Sequence[Any], dtype: np.dtype[Any], count: int) -> np.ndarray:
     """Return `count` values, the last of `values` repeated."""
-    array = np.full(count, b"" if dtype.kind == "O" else 0, dtype)
-    if values:
-        # What travels as 32 bits wraps into fewer.
-        array[: len(values)] = np.array(
-            values, np.int32 if dtype.kind in "iu" and dtype.itemsize < 4 else dtype
-        )
-        array[len(values) :] = array[len(values) - 1]
-    return array
+    if not values:
+        return np.full(count, b"" if dtype.kind == "O" else 0, dtype)
+    # What travels as 32 bits wraps into fewer.
+    array = np.array(values, np.int32 if dtype.kind in "iu" and dtype.itemsize < 4 else dtype).astype(
+        dtype, copy=False
+    )
+    if len(values) == count:
+        return array
+    return np.concatenate([array, np.full(count - len(values), array[-1], dtype)])
 
 
 def _name(code: int) -> str:

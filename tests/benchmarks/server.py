@@ -2,11 +2,11 @@
 
     python tests/benchmarks/server.py [--model FOLDER] [--seconds S] [--quick]
 
-Closed loop: each client is a process that sends its next request when it has the answer to the last. The
-table has milliseconds a request and requests a second. The floor is `SessionModel.run` in this process, one
-request after the other, before the servers start. `rank` runs by itself with batching too: how far its gain
-is from 1 tells the noise. Without a model, an untrained one of the default size is made, with vocabularies
-of MovieLens 1M's size.
+Closed loop: each client sends its next request when it has the answer to the last; `clients.py` tells what
+that costs. The table has milliseconds a request and requests a second. The floor is `SessionModel.run` in
+this process, one request after the other, before the servers start. `rank` runs by itself with batching too:
+how far its gain is from 1 tells the noise. Without a model, an untrained one of the default size is made,
+with vocabularies of MovieLens 1M's size.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -178,40 +177,34 @@ def running_server(serving: Path, *flags: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running_clients(count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start client processes, which wait for jobs and end with their input."""
+def running_clients() -> Iterator[subprocess.Popen[str]]:
+    """Start the process of the clients, which waits for jobs and ends with its input."""
     command = [sys.executable, str(Path(__file__).with_name("clients.py"))]
-    with contextlib.ExitStack() as stack:
-        clients = [
-            stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            )
-            for _ in range(count)
-        ]
-        for client in clients:
-            assert client.stdout is not None
-            client.stdout.readline()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
+        assert clients.stdout is not None
+        clients.stdout.readline()
         yield clients
 
 
 def measure_server(
-    clients: list[subprocess.Popen[str]], target: str, request: str, seconds: float
+    clients: subprocess.Popen[str], count: int, target: str, request: str, seconds: float
 ) -> tuple[Measured, predict_pb2.PredictResponse]:
-    """Let the clients send a request for a while, and return one of the answers too."""
+    """Let so many clients send a request for a while, and return one of the answers too."""
+    assert clients.stdin is not None
+    assert clients.stdout is not None
     start = time.time() + WARM_SECONDS
-    job = {"target": target, "request": request, "start": start, "stop": start + seconds}
-    for client in clients:
-        assert client.stdin is not None
-        client.stdin.write(json.dumps(job) + "\n")
-        client.stdin.flush()
-    took: list[float] = []
-    done: dict[str, Any] = {}
-    for client in clients:
-        assert client.stdout is not None
-        done = json.loads(client.stdout.readline())
-        took += done["milliseconds"]
+    job = {
+        "target": target,
+        "clients": count,
+        "request": request,
+        "start": start,
+        "stop": start + seconds,
+    }
+    clients.stdin.write(json.dumps(job) + "\n")
+    clients.stdin.flush()
+    done = json.loads(clients.stdout.readline())
     answer = predict_pb2.PredictResponse.FromString(base64.b64decode(done["answer"]))
-    return Measured(np.array(took), seconds), answer
+    return Measured(np.array(done["milliseconds"]), seconds), answer
 
 
 def run(
@@ -239,7 +232,7 @@ def run(
     batching_flags = ("--enable_batching=true", f"--batching_parameters_file={batching}")
     # Both are up throughout and take turns, so that what else the machine does falls on both alike.
     with (
-        running_clients(concurrencies[-1]) as clients,
+        running_clients() as clients,
         running_server(serving) as plain,
         running_server(serving, *batching_flags) as batched,
     ):
@@ -247,11 +240,11 @@ def run(
         for kind, request in requests.items():
             for target in targets.values():
                 # The first run of a signature optimizes its graph.
-                measure_server(clients[:1], target, serialized(*request), 0.0)
+                measure_server(clients, 1, target, serialized(*request), 0.0)
             for concurrency in concurrencies:
                 for name, target in targets.items():
                     measured[kind, name, concurrency], answer = measure_server(
-                        clients[:concurrency], target, serialized(*request), seconds
+                        clients, concurrency, target, serialized(*request), seconds
                     )
                     ratings = wire.decode(answer.outputs[features.RATING.name])
                     np.testing.assert_allclose(ratings, expected[kind], atol=1e-4)
