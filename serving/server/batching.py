@@ -14,15 +14,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import grpc
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving import errors
 from serving.saved_model import SessionModel
+from serving.server.config_protos import read_batching_parameters
 from serving.server.deadline import Deadline
 
 _TOO_LATE = "the deadline passed, or the caller gave up, before the batch of the request began"
@@ -65,9 +65,8 @@ class BatchingParameters:
             InvalidRequest: It is not there, no BatchingParameters as text, or a field is out
                 of its range or not supported.
         """
-        message = _batching_parameters_proto()()
+        message = read_batching_parameters(path)
         try:
-            text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
             if message.pad_variable_length_inputs:
                 # It pads with the tensor's first value; here strings are always padded, with empty ones.
                 raise ValueError("`pad_variable_length_inputs` is not supported")
@@ -77,51 +76,8 @@ class BatchingParameters:
                 if field.type is int and message.HasField(field.name)
             }
             return cls(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
-        except (OSError, text_format.ParseError, ValueError) as error:
+        except ValueError as error:
             raise errors.InvalidRequest(f"{path} is no batching parameters file: {error}") from error
-
-
-def _batching_parameters_proto() -> type[Any]:
-    """Return the message type, which the API package lacks.
-
-    https://github.com/tensorflow/serving/blob/master/tensorflow_serving/servables/tensorflow/session_bundle_config.proto
-    """
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="session_bundle_config.proto",
-        package="tensorflow.serving",
-        syntax="proto3",
-        dependency=[wrappers_pb2.DESCRIPTOR.name],
-    )
-    message = file.message_type.add(name="BatchingParameters")
-    for number, (name, kind) in enumerate(
-        (
-            ("max_batch_size", "Int64Value"),
-            ("batch_timeout_micros", "Int64Value"),
-            ("max_enqueued_batches", "Int64Value"),
-            ("num_batch_threads", "Int64Value"),
-            ("thread_pool_name", "StringValue"),
-        ),
-        start=1,
-    ):
-        message.field.add(
-            name=name,
-            number=number,
-            label=kinds.LABEL_OPTIONAL,
-            type=kinds.TYPE_MESSAGE,
-            type_name=f".google.protobuf.{kind}",
-        )
-    message.field.add(name="allowed_batch_sizes", number=6, label=kinds.LABEL_REPEATED, type=kinds.TYPE_INT64)
-    message.field.add(
-        name="pad_variable_length_inputs", number=7, label=kinds.LABEL_OPTIONAL, type=kinds.TYPE_BOOL
-    )
-    # A pool of its own: the name is free there whatever else this process imports.
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("tensorflow.serving.BatchingParameters")
-    )
 
 
 class BatchingModel(SessionModel):

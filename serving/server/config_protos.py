@@ -6,7 +6,14 @@ Their fields are those of https://github.com/tensorflow/serving/tree/master/tens
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 
 from serving import errors
 
@@ -20,7 +27,17 @@ _FIELDS: dict[str, tuple[tuple[str, int | str], ...]] = {
     ),
     "PrometheusConfig": (("enable", _Field.TYPE_BOOL), ("path", _Field.TYPE_STRING)),
     "MonitoringConfig": (("prometheus_config", "PrometheusConfig"),),
+    "BatchingParameters": (
+        ("max_batch_size", "google.protobuf.Int64Value"),
+        ("batch_timeout_micros", "google.protobuf.Int64Value"),
+        ("max_enqueued_batches", "google.protobuf.Int64Value"),
+        ("num_batch_threads", "google.protobuf.Int64Value"),
+        ("thread_pool_name", "google.protobuf.StringValue"),
+        ("allowed_batch_sizes", _Field.TYPE_INT64),
+        ("pad_variable_length_inputs", _Field.TYPE_BOOL),
+    ),
 }
+_REPEATED = ("allowed_batch_sizes",)
 _PACKAGE = "tensorflow.serving"
 
 _METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -35,7 +52,7 @@ def read_monitoring_config(path: str | Path) -> str | None:
     Raises:
         InvalidRequest: The file is not there, or no MonitoringConfig in protobuf's text format.
     """
-    config = _read(path, "MonitoringConfig", "monitoring").prometheus_config
+    config = _read(path, "MonitoringConfig", "monitoring config").prometheus_config
     return (config.path or _METRICS_PATH) if config.enable else None
 
 
@@ -48,11 +65,23 @@ def read_ssl_config(path: str | Path) -> Any:
     Raises:
         InvalidRequest: The file is not there, no SSLConfig in protobuf's text format, or lacks a text.
     """
-    config = _read(path, "SSLConfig", "SSL")
+    config = _read(path, "SSLConfig", "SSL config")
     for name, wanted in (("server_key", True), ("server_cert", True), ("custom_ca", config.client_verify)):
         if wanted and not getattr(config, name):
             raise errors.InvalidRequest(f"{path} is no SSL config file: `{name}` is missing")
     return config
+
+
+def read_batching_parameters(path: str | Path) -> Any:
+    """Read a `--batching_parameters_file`.
+
+    Returns:
+        A BatchingParameters.
+
+    Raises:
+        InvalidRequest: The file is not there, or no BatchingParameters in protobuf's text format.
+    """
+    return _read(path, "BatchingParameters", "batching parameters")
 
 
 def _read(path: str | Path, name: str, kind: str) -> Any:
@@ -60,21 +89,29 @@ def _read(path: str | Path, name: str, kind: str) -> Any:
         text = Path(path).read_text(encoding="utf-8")
         return text_format.Parse(text, _MESSAGES[name]())
     except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequest(f"{path} is no {kind} config file: {error}") from error
+        raise errors.InvalidRequest(f"{path} is no {kind} file: {error}") from error
 
 
 def _messages() -> dict[str, type[message.Message]]:
     """Return the classes of `_FIELDS`, in a pool of their own: another package may bring the real ones."""
-    file = descriptor_pb2.FileDescriptorProto(name="config.proto", package=_PACKAGE, syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="config.proto",
+        package=_PACKAGE,
+        syntax="proto3",
+        dependency=[wrappers_pb2.DESCRIPTOR.name],
+    )
     for name, fields in _FIELDS.items():
         added = file.message_type.add(name=name)
         for number, (field_name, kind) in enumerate(fields, 1):
-            field = added.field.add(name=field_name, number=number, label=_Field.LABEL_OPTIONAL)
+            label = _Field.LABEL_REPEATED if field_name in _REPEATED else _Field.LABEL_OPTIONAL
+            field = added.field.add(name=field_name, number=number, label=label)
             if isinstance(kind, str):
-                field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+                full_name = kind if "." in kind else f"{_PACKAGE}.{kind}"
+                field.type, field.type_name = _Field.TYPE_MESSAGE, f".{full_name}"
             else:
                 field.type = kind  # type: ignore[assignment]
     pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
     return {
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))

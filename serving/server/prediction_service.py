@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
@@ -25,6 +25,7 @@ from serving.server.predict import DEFAULT_SIGNATURE, predict
 from serving.server.status import reporting, spec_of
 
 _SIGNATURE_DEF = "signature_def"
+_Response = TypeVar("_Response", classification_pb2.ClassificationResponse, regression_pb2.RegressionResponse)
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -55,26 +56,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
         """Return the classes and scores of each example."""
-        response = classification_pb2.ClassificationResponse()
-        with self._core.servable(spec_of(request)) as (version, model):
-            name = self._checked(model, request.model_spec, classify.check)
-            examples = serialized_examples(request.input)
-            response.result.CopyFrom(classify.classify(model, name, examples))
-        _tell(response.model_spec, request.model_spec, name, version)
-        return response
+        return self._of_examples(
+            request, classify.check, classify.classify, classification_pb2.ClassificationResponse()
+        )
 
     @reporting
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest
     ) -> regression_pb2.RegressionResponse:
         """Return the value of each example."""
-        response = regression_pb2.RegressionResponse()
-        with self._core.servable(spec_of(request)) as (version, model):
-            name = self._checked(model, request.model_spec, regress.check)
-            examples = serialized_examples(request.input)
-            response.result.CopyFrom(regress.regress(model, name, examples))
-        _tell(response.model_spec, request.model_spec, name, version)
-        return response
+        return self._of_examples(request, regress.check, regress.regress, regression_pb2.RegressionResponse())
 
     @reporting
     def MultiInference(  # noqa: N802
@@ -107,6 +98,18 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response.metadata[_SIGNATURE_DEF].Pack(signatures)
         return response
 
+    def _of_examples(
+        self, request: Any, check: Callable[..., Any], run: Callable[..., Any], response: _Response
+    ) -> _Response:
+        """Fill a response with what a signature makes of the request's examples."""
+        with self._core.servable(spec_of(request)) as (version, model):
+            name = self._checked(model, request.model_spec, check)
+            response.result.CopyFrom(run(model, name, serialized_examples(request.input)))
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.signature_name = name
+        response.model_spec.version.value = version
+        return response
+
     def _checked(self, model: SessionModel, spec: model_pb2.ModelSpec, check: Callable[..., Any]) -> str:
         """Return the name of the signature that is asked for, if it is there and passes the check."""
         name = spec.signature_name or DEFAULT_SIGNATURE
@@ -115,10 +118,3 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise errors.InvalidRequest(f"No signature was found with the name: {name}")
         check(signature, method_name_check=self._method_name_check)
         return name
-
-
-def _tell(answered: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, signature: str, version: int) -> None:
-    """Write what answered."""
-    answered.name = asked.name
-    answered.signature_name = signature
-    answered.version.value = version
