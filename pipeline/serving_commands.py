@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.evaluator.properties import TEST_RMSE
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from pipeline.summaries import last_serving_dir
 from pipeline.terminal import console, say, stop, wide
 from schema import features
@@ -178,10 +179,7 @@ def models(
                 ", ".join(label for label, labelled in labels.items() if labelled == version),
                 states[version].state if version in states else "-",
                 escape(str(says.get("dataset", "-"))),
-                *(
-                    _date(says[key]) if key in says else "-"
-                    for key in (versions.FIRST_RATING, versions.LAST_RATING)
-                ),
+                *(_date(says[key]) if key in says else "-" for key in (FIRST_RATING, LAST_RATING)),
                 f"{says[TEST_RMSE]:.4f}" if TEST_RMSE in says else "-",
                 "yes" if says.get(versions.BLESSED) else "-",
                 f"{found.published:%Y-%m-%d %H:%M}",

@@ -8,6 +8,7 @@ from typing import Self
 import grpc
 
 from serving import errors
+from serving.client.channel import typed_error
 from serving.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -47,6 +48,7 @@ class ModelControl:
     ) -> None:
         self.target = target
         self._timeout = timeout
+        self._secure = credentials is not None
         # A server that restarts is found again within a second.
         options = (("grpc.max_reconnect_backoff_ms", 1000),)
         self._channel = (
@@ -58,10 +60,11 @@ class ModelControl:
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def states(self, model_name: str) -> dict[int, VersionStatus]:
-        """Return the status of each version by number; empty where the server has no such model.
+        """Return the status of each version by number.
 
         Raises:
             ServerUnavailable: No server answers.
+            ModelNotFound: The server has no such model, or no version of it.
             ServingError: The server answered with another error.
         """
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -69,8 +72,6 @@ class ModelControl:
         try:
             answer = self._models.GetModelStatus(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return {}
             raise self._meaning(error) from error
         name = get_model_status_pb2.ModelVersionStatus.State.Name
         return {
@@ -111,12 +112,14 @@ class ModelControl:
         try:
             self._models.HandleReloadConfigRequest(request, timeout=_LOAD_SECONDS)
         except grpc.RpcError as error:
-            raise self._meaning(error) from error
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise self._meaning(error) from error
+            raise errors.ServingError(
+                f"{self.target} refused to be reconfigured: {error.code().name}: {error.details()}"
+            ) from error
 
     def _meaning(self, error: grpc.RpcError) -> errors.ServingError:
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            return errors.ServerUnavailable(f"no server answers at {self.target} ({error.details()})")
-        return errors.ServingError(f"{self.target} answered {error.code().name}: {error.details()}")
+        return typed_error(error, self.target, self._timeout, self._secure)
 
     def __enter__(self) -> Self:
         return self

@@ -64,7 +64,10 @@ class Follower:
         (wanted,) = config.model_config_list.config
         if not wanted.version_labels:
             return True  # nothing was released: the server follows the folder by itself
-        states = self._control.states(self._model_name)
+        try:
+            states = self._control.states(self._model_name)
+        except errors.ModelNotFound:
+            states = {}
         # A server that was started again since has begun with the release that holds.
         if self._reached == (config, states):
             return True

@@ -31,8 +31,6 @@ MANIFEST = Path(ASSETS_EXTRA, "manifest.json")
 
 # Keys of the manifest.
 PUBLICATION = "publication"
-FIRST_RATING = "first_rating"  # of the training split, in seconds since 1970
-LAST_RATING = "last_rating"
 BLESSED = "blessed"  # true where the version passed the gates of quality and serving
 _FINGERPRINT = "fingerprint"
 # TensorFlow Serving passes over every name that is no number.

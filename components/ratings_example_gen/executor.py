@@ -38,8 +38,9 @@ from components.ratings_example_gen import counts, parse, split
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from schema import features
-from serving import catalogue, rated, versions
+from serving import catalogue, rated
 
 _REJECTED = "rejected"
 _SPLIT = "split"
@@ -92,7 +93,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     rejected_rows=_keep(rejected.uri),
                 )
         ratings = files[parse.RATINGS_FILE]
-        for name, time in zip((versions.FIRST_RATING, versions.LAST_RATING), ratings.times, strict=True):
+        for name, time in zip((FIRST_RATING, LAST_RATING), ratings.times, strict=True):
             examples.set_int_custom_property(name, time)
         progress.report(1.0, f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected")
 

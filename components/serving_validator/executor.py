@@ -22,6 +22,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import progress
 from components.errors import RunStoppedError
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.ratings_example_gen.split import SPLITS, TEST
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
@@ -57,8 +58,7 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         manifest = json.loads(exec_properties["manifest"]) | {
-            key: examples.get_int_custom_property(key)
-            for key in (versions.FIRST_RATING, versions.LAST_RATING)
+            key: examples.get_int_custom_property(key) for key in (FIRST_RATING, LAST_RATING)
         }
         manifest |= {
             BASELINE_VERSION: baseline.get_int_custom_property(BASELINE_VERSION),

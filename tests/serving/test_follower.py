@@ -52,7 +52,10 @@ def test_what_the_server_began_with_needs_no_step(serving):
 def test_a_release_is_loaded_beside_before_its_label_moves(serving):
     base_path, server, control, follower = serving
     release.publish(base_path, 2)
-    with pytest.raises(ServingError, match="FAILED_PRECONDITION: Request to assign label to version 2"):
+    with pytest.raises(
+        ServingError,
+        match="refused to be reconfigured: FAILED_PRECONDITION: Request to assign label to version 2",
+    ):
         control.reload(release.models_config(base_path))
     assert not follower.step()
     assert told(server) == ([1, 2], {"stable": 1, "canary": 1})

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from pipeline import cli
 from schema import features
 from serving import catalogue, rated, release, versions
@@ -30,8 +31,8 @@ def base_path(tmp_path, models):
         "dataset": "tiny",
         "test_rmse": 0.875,
         versions.BLESSED: True,
-        versions.FIRST_RATING: 956703932,
-        versions.LAST_RATING: 1046454590,
+        FIRST_RATING: 956703932,
+        LAST_RATING: 1046454590,
     }
     versions.publish(model, folder, fingerprint="one", entries=entries)
     versions.publish(models[2], folder, fingerprint="two")
@@ -56,7 +57,9 @@ def deepfm(base_path):
 def target(base_path, start_server):
     """A server of both versions and their labels."""
     config_file = release.write_models_config(base_path)
-    server = start_server(None, model_config_file=config_file)
+    server = start_server(
+        None, model_config_file=config_file, allow_version_labels_for_unavailable_models=True
+    )
     return "--target", f"127.0.0.1:{server.port}"
 
 
@@ -175,7 +178,12 @@ def test_a_server_of_another_model_is_one_sentence(deepfm, base_path, start_serv
 def test_over_tls(deepfm, base_path, start_server, authority, write_ssl_config):
     config_file = release.write_models_config(base_path)
     ssl_config_file = write_ssl_config(client_verify=True)
-    server = start_server(None, model_config_file=config_file, ssl_config_file=ssl_config_file)
+    server = start_server(
+        None,
+        model_config_file=config_file,
+        ssl_config_file=ssl_config_file,
+        allow_version_labels_for_unavailable_models=True,
+    )
     chain, private = authority.issue("client")
     target = ("--target", f"127.0.0.1:{server.port}")
     tls = ("--tls-ca", str(authority.path), "--tls-cert", str(chain), "--tls-key", str(private))

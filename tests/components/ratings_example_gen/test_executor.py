@@ -11,8 +11,9 @@ from components.ratings_example_gen import counts, driver
 from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.ratings_example_gen.executor import Executor, plan_blocks
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from schema import features
-from serving import catalogue, versions
+from serving import catalogue
 
 BAD_RATINGS = {
     5: (b"", "blank_line"),
@@ -67,9 +68,7 @@ def run(folder, output, **config):
     }
     Executor().Do({}, outputs, properties)
     examples = outputs["examples"][0]
-    times = {
-        name: examples.get_int_custom_property(name) for name in (versions.FIRST_RATING, versions.LAST_RATING)
-    }
+    times = {name: examples.get_int_custom_property(name) for name in (FIRST_RATING, LAST_RATING)}
     (output / "properties.json").write_text(json.dumps(times))
     return output
 
@@ -166,10 +165,10 @@ def test_the_examples_tell_the_time_of_the_training_split(folder, tmp_path, spli
     output = run(folder, tmp_path / "out", split=split, shard_bytes=1000)
     times = [e[features.TIMESTAMP.name].int64_list.value[0] for e in read_examples(output)["train"]]
     properties = json.loads((output / "properties.json").read_text())
-    assert properties == {versions.FIRST_RATING: min(times), versions.LAST_RATING: max(times)}
+    assert properties == {FIRST_RATING: min(times), LAST_RATING: max(times)}
     if split == "time":
         # The last ninety hours of 31 to 630 are for the other splits.
-        assert properties == {versions.FIRST_RATING: 3600 * 31, versions.LAST_RATING: 3600 * 540}
+        assert properties == {FIRST_RATING: 3600 * 31, LAST_RATING: 3600 * 540}
 
 
 def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):

@@ -14,6 +14,7 @@ from tfx.utils import path_utils
 
 from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import Catalogue
+from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
@@ -192,8 +193,8 @@ def validate(data, trained, tmp_path):
             artifact.uri = str(tmp_path / name)
         artifacts["transform_graph"].uri = str(data.folder / "graph")
         artifacts["examples"].split_names = '["test"]'
-        artifacts["examples"].set_int_custom_property(versions.FIRST_RATING, 956703932)
-        artifacts["examples"].set_int_custom_property(versions.LAST_RATING, 1046454590)
+        artifacts["examples"].set_int_custom_property(FIRST_RATING, 956703932)
+        artifacts["examples"].set_int_custom_property(LAST_RATING, 1046454590)
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
         artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
         blessing = artifacts.pop("blessing")

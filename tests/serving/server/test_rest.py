@@ -44,6 +44,7 @@ def server(tmp_path_factory, models, free_port):
         rest_api_port=free_port(),
         rest_api_num_threads=2,
         file_system_poll_wait_seconds=0,
+        allow_version_labels_for_unavailable_models=True,
     )
     running = Server(config)
     running.start()
