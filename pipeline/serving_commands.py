@@ -1,5 +1,6 @@
 """The commands of `deepfm` on what is served: ask it, and say which version it is."""
 
+import collections
 import datetime
 import os
 import subprocess
@@ -65,21 +66,26 @@ def serve(context: typer.Context) -> None:
     """
     from serving import launch, release  # noqa: PLC0415
 
+    if "--help" in context.args:
+        command = launch.choose({}, Path.cwd()).command
+        os.execv(command[0], (*command, "--help"))
     flags = {"port": str(_DEFAULT_PORT)} | _flags(context.args)
-    folder = Path(flags.pop("model_base_path", "")) if "model_base_path" in flags else None
+    if "model_base_path" in flags and "model_config_file" in flags:
+        raise stop("give --model_base_path or --model_config_file, not both")
     follower: tuple[str, ...] = ()
-    if "model_config_file" not in flags:
-        folder = _serving_dir(folder).absolute()
-        name = flags.pop("model_name", versions.MODEL_NAME)
-        try:
+    try:
+        flags["port"] = str(launch.free_port(int(flags["port"])))
+        if "model_config_file" not in flags:
+            given = flags.pop("model_base_path", None)
+            folder = _serving_dir(None if given is None else Path(given)).absolute()
+            if flags.pop("model_name", folder.name) != folder.name:
+                raise stop(f"the model's name is that of its folder, {folder.name!r}")
             folder.mkdir(parents=True, exist_ok=True)
-            flags["model_config_file"] = str(release.write_models_config(folder, name))
-        except (OSError, ValueError) as error:
-            raise stop(str(error)) from error
-        flags["allow_version_labels_for_unavailable_models"] = "true"
-        if flags["port"] == "0":
-            flags["port"] = str(launch.free_port())
-        follower = launch.follower(flags, folder, name)
+            flags["model_config_file"] = str(release.write_models_config(folder))
+            flags["allow_version_labels_for_unavailable_models"] = "true"
+            follower = launch.follower(flags, folder)
+    except (ServingError, OSError, ValueError) as error:
+        raise stop(str(error)) from error
     chosen = launch.choose(flags, Path(flags["model_config_file"]).absolute().parent)
     say(chosen.what)
     sys.stdout.flush()
@@ -90,14 +96,17 @@ def serve(context: typer.Context) -> None:
 
 
 def _flags(arguments: list[str]) -> dict[str, str]:
-    """Read `--name=value` and `--name value`."""
+    """Read `--name=value`, `--name value` and, for true, `--name` alone."""
     flags = {}
-    rest = iter(arguments)
-    for argument in rest:
+    rest = collections.deque(arguments)
+    while rest:
+        argument = rest.popleft()
         name, equals, value = argument.partition("=")
         if not name.startswith("--"):
             raise stop(f"a flag begins with --, got {argument!r}")
-        flags[name.removeprefix("--")] = value if equals else next(rest, "true")
+        if not equals:
+            value = rest.popleft() if rest and not rest[0].startswith("--") else "true"
+        flags[name.removeprefix("--")] = value
     return flags
 
 
@@ -163,14 +172,14 @@ def models(
     from serving import release  # noqa: PLC0415
 
     folder = _serving_dir(model_base_path)
-    states, unknown = _states(target, _tls(tls_ca, tls_cert, tls_key))
+    states, unknown = _states(folder.name, target, _tls(tls_ca, tls_cert, tls_key))
     table = Table(
         "version", "label", "state", "dataset", "ratings from", "to", "test RMSE", "blessed", "published",
         "MB", box=None,
     )  # fmt: skip
     try:
-        now = release.current(folder)
-        labels = {release.STABLE: now.stable, release.CANARY: now.canary}
+        now = release.holding(folder)
+        labels = {release.STABLE: now.stable, f"{release.CANARY} {now.canary_percent:g}%": now.canary}
         for version in versions.versions(folder):
             found = versions.describe(folder, version)
             says = found.manifest
@@ -205,7 +214,7 @@ def canary(
     folder = _serving_dir(model_base_path)
     try:
         release.canary(folder, version, percent, reason)
-    except (ServingError, ValueError) as error:
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"version {version} is the canary of {percent:g}% of the users" if percent else "no canary")
 
@@ -218,7 +227,7 @@ def promote(version: Version, reason: Reason = "", model_base_path: ServingDir =
     folder = _serving_dir(model_base_path)
     try:
         now = release.promote(folder, version, reason)
-    except (ServingError, ValueError) as error:
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"version {now.stable} is stable" + (f", before it {now.previous}" if now.previous else ""))
 
@@ -237,14 +246,15 @@ def rollback(
     folder = _serving_dir(model_base_path)
     try:
         now = release.rollback(folder, reason, version)
-    except (ServingError, ValueError) as error:
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
-    say(f"version {now.stable} is stable again, in place of {now.previous}")
+    say(f"version {now.stable} is stable again" + (f", before it {now.previous}" if now.previous else ""))
 
 
 @app.command()
 def prune(
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay.")],
+    offline: Annotated[bool, typer.Option("--offline", help="No server runs that could be asked.")] = False,
     model_base_path: ServingDir = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
     tls_ca: TlsCa = None,
@@ -254,11 +264,18 @@ def prune(
     """Remove old versions, never one that is released or that the server has loaded."""
     from serving import release  # noqa: PLC0415
 
-    states, _ = _states(target, _tls(tls_ca, tls_cert, tls_key))
-    loaded = [version for version, status in states.items() if status.state != "END"]
+    folder = _serving_dir(model_base_path)
+    states: dict[int, VersionStatus] = {}
+    if not offline:
+        states, unknown = _states(folder.name, target, _tls(tls_ca, tls_cert, tls_key))
+        if unknown:
+            raise stop(
+                f"{unknown}; what it has loaded is not known: give --target, or --offline if none runs"
+            )
     try:
-        removed = release.prune(_serving_dir(model_base_path), keep, spare=loaded)
-    except (ServingError, ValueError) as error:
+        loaded = [version for version, status in states.items() if status.state != "END"]
+        removed = release.prune(folder, keep, spare=loaded)
+    except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"removed {', '.join(map(str, removed))}" if removed else "nothing to remove")
 
@@ -282,13 +299,13 @@ def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> "TlsConfig | N
         raise stop(str(error)) from error
 
 
-def _states(target: str, tls: "TlsConfig | None") -> "tuple[dict[int, VersionStatus], str]":
+def _states(model_name: str, target: str, tls: "TlsConfig | None") -> "tuple[dict[int, VersionStatus], str]":
     """Return what a server says about each version, and why that is not known, if so."""
     from serving.control import ModelControl  # noqa: PLC0415
 
     try:
         with ModelControl(target, credentials=None if tls is None else tls.credentials()) as control:
-            return control.states(versions.MODEL_NAME), ""
+            return control.states(model_name), ""
     except (ServingError, OSError) as error:
         return {}, str(error)
 
@@ -311,7 +328,7 @@ def _client(
         catalogue = Catalogue.load(folder / str(number) / FOLDER)
     except (OSError, ValueError) as error:
         raise stop(f"version {number} in {folder} has no catalogue to read: {error}") from error
-    return Client(target, catalogue, timeout=_TIMEOUT, tls=tls, router=router)
+    return Client(target, catalogue, folder.name, _TIMEOUT, tls=tls, router=router)
 
 
 def _version(folder: Path, uid: int, version: int | None, label: str | None) -> "tuple[int, Router | None]":
@@ -324,7 +341,7 @@ def _version(folder: Path, uid: int, version: int | None, label: str | None) -> 
     if version is not None:
         versions.require(folder, version)
         return version, OneVersion(version)
-    now = release.current(folder)
+    now = release.holding(folder)
     if label is not None and label not in now.labels:
         raise stop(f"no version has the label {label!r}; labels: {', '.join(now.labels) or 'none'}")
     chosen = label or CanaryRouter(now.canary_percent).version(uid)

@@ -33,6 +33,11 @@ class VersionStatus:
         """Whether requests can go to it."""
         return self.state == "AVAILABLE"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is not loaded, nor on the way to be."""
+        return self.state in ("UNLOADING", "END")
+
 
 class ModelControl:
     """A connection to one server, for what it serves and is to serve.

@@ -14,13 +14,14 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
 import grpc
 from google.protobuf import text_format
 
-from serving import errors, release, versions
+from serving import errors, release
 from serving.control import ModelControl
 from serving.protos import model_server_config_pb2
 from serving.server.config_protos import read_ssl_config
@@ -28,6 +29,7 @@ from serving.server.config_protos import read_ssl_config
 _logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+_AWAY_STEPS = 30
 
 
 class Follower:
@@ -36,17 +38,12 @@ class Follower:
     Args:
         base_path: The serving folder, at the path where the server sees it.
         control: A connection to the server.
-        model_name: Name that requests ask for.
     """
 
-    def __init__(
-        self, base_path: str | Path, control: ModelControl, model_name: str = versions.MODEL_NAME
-    ) -> None:
-        self._base_path = base_path
+    def __init__(self, base_path: str | Path, control: ModelControl) -> None:
+        self._base_path = Path(base_path).absolute()
         self._control = control
-        self._model_name = model_name
         self._told = model_server_config_pb2.ModelServerConfig()
-        self._reached: object = None
         self._failed: set[tuple[int, str]] = set()
 
     def step(self) -> bool:
@@ -60,43 +57,45 @@ class Follower:
             ServingError: The server refused.
             ValueError: As `release.releases`.
         """
-        config = release.models_config(self._base_path, self._model_name)
+        config = release.models_config(self._base_path)
         (wanted,) = config.model_config_list.config
         if not wanted.version_labels:
             return True  # nothing was released: the server follows the folder by itself
         try:
-            states = self._control.states(self._model_name)
+            states = self._control.states(wanted.name)
         except errors.ModelNotFound:
             states = {}
-        # A server that was started again since has begun with the release that holds.
-        if self._reached == (config, states):
-            return True
-        labels = self._control.labels(self._model_name, wanted.version_labels)
-        next_labels = {
-            label: version if version in states and states[version].serves else labels.get(label)
-            for label, version in wanted.version_labels.items()
-        }
-        reached = {label: version for label, version in next_labels.items() if version is not None}
-        loaded = {*wanted.model_version_policy.specific.versions, *reached.values()}
-        told = release.server_config(self._model_name, Path(wanted.base_path), sorted(loaded), reached)
-        if told != self._told or reached != labels or not loaded <= states.keys():
+        labels = self._control.labels(wanted.name, wanted.version_labels)
+        serving = {version for version, status in states.items() if status.serves}
+        loaded = set(wanted.model_version_policy.specific.versions)
+        chosen = dict(wanted.version_labels)
+        if chosen[release.STABLE] not in serving:
+            fallbacks = release.fallbacks(self._base_path)
+            instead = labels.get(release.STABLE) or next((v for v in fallbacks if v in serving), None)
+            if instead is not None:
+                chosen[release.STABLE] = instead
+            elif chosen[release.STABLE] in states and states[chosen[release.STABLE]].error:
+                loaded.update([v for v in fallbacks if v not in states or not states[v].error][:1])
+        if chosen[release.CANARY] not in serving:
+            chosen[release.CANARY] = labels.get(release.CANARY) or chosen[release.STABLE]
+        loaded.update(chosen.values())
+        told = release.server_config(wanted.name, self._base_path, sorted(loaded), chosen)
+        reached = {label: version for label, version in chosen.items() if version in serving}
+        gone = {v for v in loaded if v not in states or (states[v].ended and not states[v].error)}
+        if told != self._told or reached != labels or gone:
             self._control.reload(told)
             self._told = told
-            _logger.info(
-                "told %s: %s", self._control.target, text_format.MessageToString(told, as_one_line=True)
-            )
+            shown = text_format.MessageToString(told, as_one_line=True)
+            _logger.info("told %s: %s", self._control.target, shown)
         for version in wanted.version_labels.values():
             self._report_failure(version, states[version].error if version in states else "")
-        if labels != dict(wanted.version_labels):
-            return False
-        self._reached = (config, states)
-        return True
+        return labels == dict(wanted.version_labels)
 
     def _report_failure(self, version: int, error: str) -> None:
         """Log once that a version could not be loaded."""
         if error and (version, error) not in self._failed:
             self._failed.add((version, error))
-            _logger.error("version %d could not be loaded, the labels stay: %s", version, error)
+            _logger.error("version %d could not be loaded, an earlier one goes on: %s", version, error)
 
 
 def main() -> None:
@@ -104,7 +103,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m serving.follower", description=main.__doc__)
     parser.add_argument("--target", required=True, help="host:port of the server's gRPC")
     parser.add_argument("--model_base_path", required=True, type=Path, help="folder of the numbered versions")
-    parser.add_argument("--model_name", default=versions.MODEL_NAME, help="name that requests ask for")
     parser.add_argument("--ssl_config_file", type=Path, help="the server's own, where it speaks TLS")
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -112,16 +110,24 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     parent = os.getppid()
-    credentials = None if flags.ssl_config_file is None else _credentials(flags.ssl_config_file)
+    try:
+        credentials = None if flags.ssl_config_file is None else _credentials(flags.ssl_config_file)
+    except errors.InvalidRequest as error:
+        sys.exit(str(error))
     with ModelControl(flags.target, credentials=credentials) as control:
-        follower = Follower(flags.model_base_path, control, flags.model_name)
+        follower = Follower(flags.model_base_path, control)
         doubt = ""
+        away = 0
         while os.getppid() == parent and not stop.wait(_POLL_SECONDS):
             before, doubt = doubt, ""
+            away += 1
             try:
                 follower.step()
+                away = 0
             except errors.ServerUnavailable as error:
-                _logger.debug("%s", error)  # it starts, or it is for whoever started it to say
+                # It may just be starting.
+                if away == _AWAY_STEPS:
+                    _logger.warning("releases do not reach the server: %s; trying on", error)
             except (errors.ServingError, ValueError, OSError) as error:
                 doubt = str(error)
             if doubt and doubt != before:
@@ -129,7 +135,10 @@ def main() -> None:
 
 
 def _credentials(ssl_config_file: Path) -> grpc.ChannelCredentials:
-    """Return what a server accepts by its own configuration."""
+    """Return what a server accepts by its own configuration.
+
+    Its certificate has to be for localhost too and, where clients need one, for clients.
+    """
     ssl = read_ssl_config(ssl_config_file)
     return grpc.ssl_channel_credentials(
         root_certificates=(ssl.custom_ca or ssl.server_cert).encode(),

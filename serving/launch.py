@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving import wire
+from serving import errors, wire
 from serving.production.config import IMAGE
 from serving.production.model_server import COMMAND
 
@@ -36,12 +36,13 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
     Returns:
         The server and its command.
     """
-    given = tuple(f"--{name}={value}" for name, value in flags.items())
+    given = tuple(f"--{name}={value}" for name, value in {**flags, **_files(flags)}.items())
     binary = shutil.which(COMMAND)
     if binary is not None:
         return Launch(what=f"TensorFlow Serving, {binary}", command=(binary, *given))
     docker = shutil.which(_DOCKER)
     if docker is not None and _answers(docker):
+        files = [path for path in _files(flags).values() if serving_folder not in Path(path).parents]
         ports = [flags[name] for name in ("port", "rest_api_port") if flags.get(name, "0") != "0"]
         command = (
             docker,
@@ -52,7 +53,7 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
             "--cap-drop=ALL",
             f"--user={os.getuid()}:{os.getgid()}",
             *(f"--publish=127.0.0.1:{port}:{port}" for port in ports),
-            f"--volume={serving_folder}:{serving_folder}:ro",
+            *(f"--volume={path}:{path}:ro" for path in [serving_folder, *files]),
             f"--entrypoint={COMMAND}",
             IMAGE,
             *given,
@@ -64,28 +65,37 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
     )
 
 
-def free_port() -> int:
-    """Return a port that nothing listens on, for a server and its follower to agree on."""
-    with socket.create_server((wire.HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _files(flags: Mapping[str, str]) -> dict[str, str]:
+    """Return the flags that name a file, as absolute paths: a container is elsewhere."""
+    return {name: os.path.abspath(value) for name, value in flags.items() if name.endswith("_file")}
 
 
-def follower(flags: Mapping[str, str], base_path: Path, model_name: str) -> tuple[str, ...]:
+def free_port(wanted: int) -> int:
+    """Return the port if nothing listens on it, or any such port for 0.
+
+    Raises:
+        ServingError: The port is taken.
+    """
+    try:
+        with socket.create_server((wire.HOST, wanted)) as probe:
+            port: int = probe.getsockname()[1]
+            return port
+    except OSError as error:
+        raise errors.ServingError(
+            f"port {wanted} of {wire.HOST} is taken: stop what listens there, or choose another port"
+        ) from error
+
+
+def follower(flags: Mapping[str, str], base_path: Path) -> tuple[str, ...]:
     """Return the command that brings releases to the server which has these flags.
 
     Args:
         flags: As in `choose`; the port must be a fixed one.
         base_path: The serving folder.
-        model_name: Name that requests ask for.
     """
     # A certificate is for a name.
     host = "localhost" if "ssl_config_file" in flags else wire.HOST
-    given = {
-        "target": f"{host}:{flags['port']}",
-        "model_base_path": str(base_path),
-        "model_name": model_name,
-    }
+    given = {"target": f"{host}:{flags['port']}", "model_base_path": str(base_path)}
     if "ssl_config_file" in flags:
         given["ssl_config_file"] = flags["ssl_config_file"]
     return (sys.executable, "-m", "serving.follower", *(f"--{name}={value}" for name, value in given.items()))

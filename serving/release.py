@@ -34,7 +34,7 @@ class Release:
     """Which versions carry a label, and how it came to that."""
 
     stable: int | None = None  # None where nothing was released: the latest version is served
-    previous: int | None = None  # stable before this one
+    previous: int | None = None  # what a rollback goes to; stays loaded if it is the older
     canary: int | None = None
     canary_percent: float = 0.0  # of the users, 0 to 100
     action: str = ""  # publish, canary, promote or rollback
@@ -76,6 +76,15 @@ def releases(base_path: str | Path) -> list[Release]:
     return found
 
 
+def state(base_path: str | Path) -> tuple[int, int] | None:
+    """Return what changes with each release: size and time of the record, or None where there is none."""
+    try:
+        found = Path(base_path, _RELEASES).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def current(base_path: str | Path) -> Release:
     """Return the release that holds.
 
@@ -85,24 +94,58 @@ def current(base_path: str | Path) -> Release:
     return next(reversed(releases(base_path)), Release())
 
 
+def holding(base_path: str | Path) -> Release:
+    """Return the release that holds, of the versions that are there.
+
+    In place of a stable version that was removed by hand comes the last one before it; a canary that was
+    removed is none.
+
+    Raises:
+        ValueError: As `releases`.
+    """
+    there = versions.versions(base_path)
+    found = releases(base_path)
+    now = next(reversed(found), Release())
+    sound = [release.stable for release in reversed(found) if release.stable in there]
+    return dataclasses.replace(
+        now,
+        stable=next(iter(sound), None),
+        previous=now.previous if now.previous in there else None,
+        canary=now.canary if now.canary in there else None,
+    )
+
+
+def fallbacks(base_path: str | Path) -> list[int]:
+    """Return what there is of the versions that were stable before, the last one first.
+
+    Raises:
+        ValueError: As `releases`.
+    """
+    there = versions.versions(base_path)
+    return [version for version in reversed(_stables(releases(base_path))[:-1]) if version in there]
+
+
 def served(base_path: str | Path) -> int | None:
     """Return the stable version, or the latest where none is there; None for an empty folder."""
-    stable = current(base_path).stable
-    there = versions.versions(base_path)
-    return stable if stable in there else max(there, default=None)
+    stable = holding(base_path).stable
+    return versions.latest(base_path) if stable is None else stable
 
 
 def publish(base_path: str | Path, version: int) -> Release:
     """Make a version that was just pushed the stable one; a canary goes on.
 
     A version that was stable before is not brought back: pushing it again must not undo a rollback.
-    """
-    known = {release.stable for release in releases(base_path)}
 
-    def change(now: Release) -> Release:
+    Raises:
+        ModelNotFound: There is no such version.
+    """
+
+    def change(history: Sequence[Release], now: Release) -> Release:
+        versions.require(base_path, version)
+        known = {release.stable for release in history}
         return now if version in known else _stable(now, version)
 
-    return _change(base_path, version, "publish", "pushed", change)
+    return _change(base_path, "publish", "pushed", change)
 
 
 def promote(base_path: str | Path, version: int, reason: str) -> Release:
@@ -111,7 +154,12 @@ def promote(base_path: str | Path, version: int, reason: str) -> Release:
     Raises:
         ModelNotFound: There is no such version.
     """
-    return _change(base_path, version, "promote", reason, lambda now: _stable(now, version))
+
+    def change(history: Sequence[Release], now: Release) -> Release:
+        versions.require(base_path, version)
+        return _stable(now, version)
+
+    return _change(base_path, "promote", reason, change)
 
 
 def rollback(base_path: str | Path, reason: str, version: int | None = None) -> Release:
@@ -120,21 +168,26 @@ def rollback(base_path: str | Path, reason: str, version: int | None = None) -> 
     Args:
         base_path: The serving folder.
         reason: Why; recorded.
-        version: Which; None for the stable version before this one.
+        version: Which; None for the stable version before this one, of those that were not rolled back
+            themselves.
 
     Raises:
         ModelNotFound: There is no such version.
-        InvalidRequest: No version was stable before, and none is given.
+        InvalidRequest: No version was stable before, and none is given; or it is the stable one.
     """
-    if version is None:
-        version = current(base_path).previous
-        if version is None:
+
+    def change(history: Sequence[Release], now: Release) -> Release:
+        target = now.previous if version is None else version
+        if target is None:
             raise errors.InvalidRequest("no version was stable before this one; say which to go back to")
+        versions.require(base_path, target)
+        if target == now.stable:
+            raise errors.InvalidRequest(f"version {target} is the stable one already")
+        before = _stables(history)
+        previous = before[before.index(target) - 1] if target in before[1:] else None
+        return dataclasses.replace(now, stable=target, previous=previous, canary=None, canary_percent=0.0)
 
-    def change(now: Release) -> Release:
-        return dataclasses.replace(_stable(now, version), canary=None, canary_percent=0.0)
-
-    return _change(base_path, version, "rollback", reason, change)
+    return _change(base_path, "rollback", reason, change)
 
 
 def canary(base_path: str | Path, version: int, percent: float, reason: str) -> Release:
@@ -148,20 +201,25 @@ def canary(base_path: str | Path, version: int, percent: float, reason: str) -> 
 
     Raises:
         ModelNotFound: There is no such version.
-        InvalidRequest: The version is the stable one.
+        InvalidRequest: The version is the stable one, or there is none.
         ValueError: The percentage is out of its range.
     """
 
-    def change(now: Release) -> Release:
+    def change(history: Sequence[Release], now: Release) -> Release:
+        versions.require(base_path, version)
+        if now.stable is None:
+            raise errors.InvalidRequest(
+                "no version is stable yet, beside which there can be a canary; promote one"
+            )
         if version == now.stable:
             raise errors.InvalidRequest(f"version {version} is the stable one already")
         return dataclasses.replace(now, canary=version if percent else None, canary_percent=percent)
 
-    return _change(base_path, version, "canary", reason, change)
+    return _change(base_path, "canary", reason, change)
 
 
 def prune(base_path: str | Path, keep: int, spare: Collection[int] = ()) -> list[int]:
-    """Remove old versions, never one that carries a label or was stable before the one that is.
+    """Remove old versions, never one that carries a label or one of the two that were stable before.
 
     Args:
         base_path: The serving folder.
@@ -180,34 +238,29 @@ def prune(base_path: str | Path, keep: int, spare: Collection[int] = ()) -> list
     if not base.is_dir():
         return []
     with versions.locked(base):
-        now = current(base)
         there = versions.versions(base)
-        kept = {*there[-keep:], *now.labels.values(), now.previous, *spare}
+        stables = [version for version in _stables(releases(base)) if version in there]
+        kept = {*there[-keep:], *holding(base).labels.values(), *stables[-3:], *spare}
         old = [version for version in there if version not in kept]
         for version in old:
             versions.remove(base, version)
     return old
 
 
-def models_config(
-    base_path: str | Path, model_name: str = versions.MODEL_NAME
-) -> model_server_config_pb2.ModelServerConfig:
+def models_config(base_path: str | Path) -> model_server_config_pb2.ModelServerConfig:
     """Return what servers are to be told: the versions to load and their labels.
+
+    The model's name is that of its folder.
 
     Raises:
         ValueError: As `releases`.
     """
-    now = current(base_path)
-    there = versions.versions(base_path)
-    if now.canary not in there:
-        now = dataclasses.replace(now, canary=None)
-    if now.stable not in there:
-        now = Release()
+    now = holding(base_path)
     loaded = set(now.labels.values())
     if now.previous is not None and now.stable is not None and now.previous < now.stable:
         loaded.add(now.previous)
-    wanted = [version for version in there if version in loaded]
-    return server_config(model_name, Path(base_path).absolute(), wanted, now.labels)
+    base = Path(base_path).absolute()
+    return server_config(base.name, base, sorted(loaded), now.labels)
 
 
 def server_config(
@@ -233,11 +286,34 @@ def server_config(
     return config
 
 
-def write_models_config(base_path: str | Path, model_name: str = versions.MODEL_NAME) -> Path:
-    """Write `models.config` beside the serving folder, whole or not at all; return its path."""
+def write_models_config(base_path: str | Path) -> Path:
+    """Write `models.config` beside the serving folder, whole or not at all; return its path.
+
+    Raises:
+        ValueError: As `releases`.
+        OSError: It cannot be written.
+    """
+    with versions.locked(Path(base_path)):
+        return _write_models_config(base_path)
+
+
+def _write_models_config(base_path: str | Path) -> Path:
     path = Path(base_path).absolute().with_name(MODELS_CONFIG)
-    versions.replace(path, text_format.MessageToString(models_config(base_path, model_name)))
+    versions.replace(path, text_format.MessageToString(models_config(base_path)))
     return path
+
+
+def _stables(history: Sequence[Release]) -> list[int]:
+    """Return the versions that were stable, in order, without those that were rolled back."""
+    stables: list[int] = []
+    for release in history:
+        if release.stable is None or stables[-1:] == [release.stable]:
+            continue
+        if release.action == "rollback":
+            kept = stables.index(release.stable) if release.stable in stables else len(stables) - 1
+            del stables[kept:]
+        stables.append(release.stable)
+    return stables
 
 
 def _stable(now: Release, version: int) -> Release:
@@ -249,14 +325,19 @@ def _stable(now: Release, version: int) -> Release:
 
 
 def _change(
-    base_path: str | Path, version: int, action: str, reason: str, change: Callable[[Release], Release]
+    base_path: str | Path,
+    action: str,
+    reason: str,
+    change: Callable[[Sequence[Release], Release], Release],
 ) -> Release:
     """Append a release and let servers know; a release that changes no label is not repeated."""
     base = Path(base_path)
-    versions.require(base, version)
+    if not base.is_dir():
+        raise errors.ModelNotFound(f"there is no serving folder {base}")
     with versions.locked(base):
-        now = current(base)
-        changed = change(now)
+        history = releases(base)
+        now = next(reversed(history), Release())
+        changed = change(history, now)
         if changed != now:
             changed = dataclasses.replace(
                 changed,
@@ -266,7 +347,7 @@ def _change(
                 time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
             _append(base / _RELEASES, json.dumps(dataclasses.asdict(changed)) + "\n")
-        write_models_config(base)
+        _write_models_config(base)
     return changed
 
 

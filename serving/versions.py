@@ -254,7 +254,7 @@ def locked(base: Path) -> Iterator[None]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a small file whole or not at all; once this returns, it is on the disk."""
+    """Write a small file whole or not at all, for one writer at a time; then it is on the disk."""
     temporary = path.with_name(f"{path.name}.new")
     with temporary.open("w", encoding="utf-8") as opened:
         opened.write(text)

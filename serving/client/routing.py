@@ -5,12 +5,12 @@ user's id needs no gateway between the two, and asks the same version about a us
 """
 
 import dataclasses
-from typing import Final, Protocol, TypeAlias
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
+from serving import release
 from serving.hashing import mix
-
-STABLE: Final = "stable"
-CANARY: Final = "canary"
+from serving.release import CANARY, STABLE
 
 Version: TypeAlias = str | int
 """A version by its label or its number."""
@@ -47,3 +47,27 @@ class CanaryRouter:
     def version(self, uid: int) -> str:
         """Return `CANARY` or `STABLE`."""
         return CANARY if mix(uid) * 100 < self.percent * 2**64 else STABLE
+
+
+class ReleaseRouter:
+    """Shares the users out as the release says that holds, and follows each later one.
+
+    Args:
+        base_path: The serving folder, of which a file is looked at for each request.
+    """
+
+    def __init__(self, base_path: str | Path) -> None:
+        self._base_path = base_path
+        self._read: tuple[object, release.Release] = (None, release.Release())
+
+    def version(self, uid: int) -> str | None:
+        """Return the label for a user; None, which is the latest version, where nothing was released.
+
+        Raises:
+            ValueError: The record of the releases is damaged.
+        """
+        state = release.state(self._base_path)
+        if state != self._read[0]:
+            self._read = (state, release.holding(self._base_path))
+        now = self._read[1]
+        return None if now.stable is None else CanaryRouter(now.canary_percent).version(uid)

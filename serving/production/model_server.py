@@ -81,7 +81,6 @@ def follower_command(config: ProductionConfig, host: str) -> list[str]:
         "serving.follower",
         f"--target={host}:{config.port}",
         f"--model_base_path={config.base_path}",
-        f"--model_name={config.model_name}",
     ]
 
 

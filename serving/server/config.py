@@ -10,11 +10,33 @@ from typing import Any, Self
 
 from serving import versions, wire
 
+# TensorFlow Serving's, for what is otherwise here: accepted, and without effect.
+_WITHOUT_EFFECT = (
+    "enable_grpc_healthcheck_service",  # it is always there
+    "enable_model_warmup",  # it is always done
+    "flush_filesystem_caches",
+    "grpc_channel_arguments",
+    "load_retry_interval_micros",  # a version is tried again when its files change
+    "max_num_load_retries",
+    "num_load_threads",
+    "num_unload_threads",
+    "tensorflow_inter_op_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_session_parallelism",
+)
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() not in ("true", "1", "false", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in ("true", "1")
+
+
 _FLAG_TYPES: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: int,
     float: float,
-    bool: lambda text: text.lower() in ("true", "1"),
+    bool: _true_or_false,
     Path | None: Path,
 }
 
@@ -92,7 +114,12 @@ class ServerConfig:
             parser.add_argument(
                 f"--{field.name}", type=_FLAG_TYPES[field.type], default=field.default, **alone
             )
-        return cls(**vars(parser.parse_args(flags)))
+        for name in _WITHOUT_EFFECT:
+            parser.add_argument(
+                f"--{name}", nargs="?", default=argparse.SUPPRESS, help="accepted, without effect"
+            )
+        given = vars(parser.parse_args(flags))
+        return cls(**{name: value for name, value in given.items() if name not in _WITHOUT_EFFECT})
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,5 @@
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def test_a_canary_a_promotion_and_a_rollback_reach_the_server(serving):
     release.promote(base_path, 3, "best")
     assert follow() == ([2, 3], {"stable": 3, "canary": 3})
     release.rollback(base_path, "worse")
-    assert follow() == ([2], {"stable": 2, "canary": 2})
+    assert follow() == ([1, 2], {"stable": 2, "canary": 2})
     release.rollback(base_path, "back to the start", version=1)
     assert follow() == ([1], {"stable": 1, "canary": 1})
 
@@ -91,10 +92,44 @@ def test_a_version_that_cannot_be_loaded_never_gets_the_label(serving, broken_mo
     assert told(server) == ([1], {"stable": 1, "canary": 1})
     assert control.states("deepfm")[1] == VersionStatus("AVAILABLE")
     assert control.states("deepfm")[broken].state == "END"
-    assert "version 4 could not be loaded, the labels stay: " in caplog.text
-    assert caplog.text.count("could not be loaded, the labels stay") == 1
+    assert "version 4 could not be loaded, an earlier one goes on: " in caplog.text
+    assert caplog.text.count("could not be loaded, an earlier one goes on") == 1
     release.rollback(base_path, "it is broken")
     assert follower.step() or follower.step()
+    assert told(server) == ([1], {"stable": 1, "canary": 1})
+
+
+def test_a_server_that_starts_with_a_broken_release_gets_an_earlier_one(
+    serving, broken_model, start_server, tmp_path
+):
+    base_path, _, _, _ = serving
+    release.publish(base_path, 3)
+    release.rollback(base_path, "worse", version=2)
+    broken = versions.publish(broken_model, base_path, fingerprint="broken")
+    release.publish(base_path, broken)
+    shutil.rmtree(base_path / "2")
+    config = release.write_models_config(base_path)
+    # Another server, which had no version before: it has to load one that was stable once.
+    server = start_server(
+        None,
+        model_config_file=config,
+        file_system_poll_wait_seconds=0.0,
+        allow_version_labels_for_unavailable_models=True,
+    )
+    assert told(server) == ([], {"stable": 4, "canary": 4})
+    with ModelControl(f"127.0.0.1:{server.port}") as control:
+        follower = Follower(base_path, control)
+        assert [follower.step() for _ in range(3)] == [False, False, False]
+    assert told(server) == ([1], {"stable": 1, "canary": 1})
+
+
+def test_labels_that_a_server_lost_come_back(serving):
+    base_path, server, control, follower = serving
+    assert follower.step()
+    assert follower.step()
+    control.reload(release.server_config("deepfm", base_path, [2], {}))
+    assert told(server) == ([2], {})
+    assert [follower.step() for _ in range(2)] == [False, True]
     assert told(server) == ([1], {"stable": 1, "canary": 1})
 
 

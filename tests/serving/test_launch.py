@@ -1,9 +1,11 @@
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from serving import launch
+from serving.errors import ServingError
 
 FLAGS = {"port": "8500", "rest_api_port": "8501", "model_config_file": "/s/models.config"}
 GIVEN = ("--port=8500", "--rest_api_port=8501", "--model_config_file=/s/models.config")
@@ -60,3 +62,25 @@ def test_without_a_rest_port_none_is_published(path):
     assert [option for option in chosen.command if option.startswith("--publish")] == [
         "--publish=127.0.0.1:8500:8500"
     ]
+
+
+def test_a_container_sees_the_files_that_flags_name(path, tmp_path, monkeypatch):
+    path("docker")
+    monkeypatch.chdir(tmp_path)
+    flags = {"model_config_file": "/s/models.config", "ssl_config_file": "tls/ssl.config"}
+    command = launch.choose(flags, Path("/s")).command
+    volumes = [argument for argument in command if argument.startswith("--volume=")]
+    ssl = tmp_path / "tls" / "ssl.config"
+    assert volumes == ["--volume=/s:/s:ro", f"--volume={ssl}:{ssl}:ro"]
+    assert command[-1] == f"--ssl_config_file={ssl}"
+
+
+def test_a_taken_port_is_named(free_port):
+    port = free_port()
+    assert launch.free_port(port) == port
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 is taken"),
+    ):
+        launch.free_port(port)
+    assert launch.free_port(0) > 0

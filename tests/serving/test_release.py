@@ -2,6 +2,7 @@ import datetime
 import getpass
 import json
 import shutil
+from concurrent import futures
 
 import pytest
 from google.protobuf import text_format
@@ -73,7 +74,7 @@ def test_after_a_rollback_no_newer_version_is_loaded_that_a_request_without_labe
     release.publish(base, 2)
     release.publish(base, 3)
     now = release.rollback(base, "complaints")
-    assert (now.stable, now.previous) == (2, 3)
+    assert (now.stable, now.previous) == (2, None)
     assert told(base) == ([2], {"stable": 2, "canary": 2})
     assert release.served(base) == 2
     release.rollback(base, "all the way", version=1)
@@ -169,12 +170,13 @@ def test_a_stable_version_that_was_removed_gives_way_to_the_latest(base):
 def test_pruning_spares_the_newest_the_released_and_the_loaded(base):
     for version in range(4, 10):
         shutil.copytree(base / "1", base / str(version))
-    release.publish(base, 3)
-    release.publish(base, 4)
+    for stable in (1, 2, 3, 4):
+        release.publish(base, stable)
     release.canary(base, 6, 1.0, "")
-    assert release.prune(base, keep=2, spare=[1]) == [2, 5, 7]
-    assert versions.versions(base) == [1, 3, 4, 6, 8, 9]
-    assert release.prune(base, keep=2, spare=[1]) == []
+    assert release.prune(base, keep=2, spare=[1]) == [5, 7]
+    assert versions.versions(base) == [1, 2, 3, 4, 6, 8, 9]
+    assert release.prune(base, keep=2) == [1]
+    assert release.prune(base, keep=2) == []
     with pytest.raises(ValueError, match="`keep` must be at least 1, got 0"):
         release.prune(base, keep=0)
 
@@ -194,3 +196,56 @@ def test_a_pruning_that_was_killed_is_finished_by_the_next(base, monkeypatch):
     assert len(list(base.glob(".outgoing-*"))) == 1
     assert release.prune(base, keep=1) == [2]
     assert not list(base.glob(".outgoing-*"))
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_what_was_rolled_back(base):
+    for version in (1, 2, 3):
+        release.promote(base, version, "")
+    assert release.rollback(base, "worse").stable == 2
+    assert told(base) == ([1, 2], {"stable": 2, "canary": 2})
+    assert release.rollback(base, "worse still").stable == 1
+    with pytest.raises(errors.InvalidRequest, match="no version was stable before"):
+        release.rollback(base, "and again")
+    with pytest.raises(errors.InvalidRequest, match="version 1 is the stable one already"):
+        release.rollback(base, "", version=1)
+    release.promote(base, 3, "mended")
+    assert release.rollback(base, "not so").stable == 1
+
+
+def test_in_place_of_versions_that_were_removed_come_those_before(base):
+    release.promote(base, 1, "")
+    release.promote(base, 3, "")
+    release.canary(base, 2, 5.0, "")
+    shutil.rmtree(base / "3")
+    shutil.rmtree(base / "2")
+    assert release.served(base) == 1
+    assert release.fallbacks(base) == [1]
+    release.write_models_config(base)
+    assert told(base) == ([1], {"stable": 1, "canary": 1})
+
+
+def test_a_canary_needs_a_stable_version(base):
+    with pytest.raises(errors.InvalidRequest, match="no version is stable yet"):
+        release.canary(base, 2, 5.0, "")
+    assert not (base / "releases.jsonl").exists()
+
+
+def test_the_model_is_named_as_its_folder(base):
+    films = base.rename(base.with_name("films"))
+    release.publish(films, 1)
+    text = (films.parent / "models.config").read_text()
+    (model,) = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert model.name == "films"
+
+
+def test_writers_at_the_same_time_do_not_disturb_each_other(base):
+    release.publish(base, 1)
+
+    def promote(turn):
+        release.promote(base, 1 + turn % 3, str(turn))
+        release.write_models_config(base)
+
+    with futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(promote, range(100)))
+    stable = release.current(base).stable
+    assert told(base)[1] == {"stable": stable, "canary": stable}

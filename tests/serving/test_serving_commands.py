@@ -147,7 +147,16 @@ def test_the_versions_are_listed(deepfm, target):
     assert cells[:8] == ["1", "stable", "AVAILABLE", "tiny", "2000-04-25", "2003-02-28", "0.8750", "yes"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", cells[8])
     assert re.fullmatch(r"\d+\.\d", cells[9])
-    assert re.split(r"\s{2,}", second.strip())[:8] == ["2", "canary", "AVAILABLE", "-", "-", "-", "-", "-"]
+    assert re.split(r"\s{2,}", second.strip())[:8] == [
+        "2",
+        "canary 25%",
+        "AVAILABLE",
+        "-",
+        "-",
+        "-",
+        "-",
+        "-",
+    ]
 
 
 def test_without_a_server_the_versions_are_listed_all_the_same(deepfm):
@@ -196,3 +205,32 @@ def test_over_tls(deepfm, base_path, start_server, authority, write_ssl_config):
     status, lines = deepfm("models", *target)
     assert (status, len(lines)) == (0, 4)
     assert lines[3].startswith(f"the states are not known: no server at {target[1]}")
+
+
+def test_a_pruning_that_cannot_ask_the_server_removes_nothing(deepfm, base_path, target):
+    status, lines = deepfm("prune", "--keep", "1", "--target", "127.0.0.1:1")
+    assert (status, len(lines)) == (1, 1)
+    assert lines[0].endswith("what it has loaded is not known: give --target, or --offline if none runs")
+    assert versions.versions(base_path) == [1, 2]
+    assert deepfm("prune", "--keep", "1", *target) == (0, ["nothing to remove"])
+    assert deepfm("prune", "--keep", "1", "--offline") == (0, ["nothing to remove"])
+
+
+def test_a_server_does_not_start_where_another_listens(deepfm, target):
+    status, lines = deepfm("serve", "--port", target[1].split(":")[1])
+    assert status == 1
+    assert "is taken: stop what listens there, or choose another port" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--model_config_file=a",), "give --model_base_path or --model_config_file, not both"),
+        (("--model_name=films",), "the model's name is that of its folder, 'deepfm'"),
+        (("port=1",), "a flag begins with --, got 'port=1'"),
+        (("--port=x",), "invalid literal for int() with base 10: 'x'"),
+    ],
+)
+def test_wrong_flags_of_the_server_are_one_sentence(deepfm, flags, message):
+    status, lines = deepfm("serve", *flags)
+    assert (status, message in " ".join(lines)) == (1, True)

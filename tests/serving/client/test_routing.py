@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from components.ratings_example_gen import split
-from serving.client.routing import CanaryRouter, OneVersion
+from serving import release
+from serving.client.routing import CanaryRouter, OneVersion, ReleaseRouter
 from serving.hashing import mix
 
 
@@ -66,3 +67,20 @@ def test_one_version_is_for_all_users():
 def test_the_share_is_a_percentage(percent):
     with pytest.raises(ValueError, match=f"`percent` must be from 0 to 100, got {percent}"):
         CanaryRouter(percent)
+
+
+def test_a_router_follows_the_releases(tmp_path):
+    base = tmp_path / "deepfm"
+    for version in (1, 2):
+        (base / str(version)).mkdir(parents=True)
+        (base / str(version) / "saved_model.pb").touch()
+    router = ReleaseRouter(base)
+    assert router.version(7) is None
+    release.promote(base, 1, "")
+    assert {router.version(uid) for uid in range(100)} == {"stable"}
+    release.canary(base, 2, 50.0, "")
+    labels = [router.version(uid) for uid in range(1000)]
+    assert labels == [CanaryRouter(50.0).version(uid) for uid in range(1000)]
+    assert 400 < labels.count("canary") < 600
+    release.canary(base, 2, 0.0, "")
+    assert {router.version(uid) for uid in range(100)} == {"stable"}
