@@ -14,7 +14,7 @@ from rich.table import Table
 
 from components.evaluator.properties import TEST_RMSE
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
-from pipeline.summaries import last_serving_dir
+from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
 from pipeline.terminal import console, say, stop, wide
 from schema import features
 from serving import versions
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _DEFAULT_PORT = 8500
-_RUNS = Path("runs")
 _TIMEOUT = 5.0  # seconds; a person waits
 
-ServingDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--model_base_path", help="Folder of the model's versions; that of the last run if not given."
-    ),
-]
 Target = Annotated[str, typer.Option("--target", help="host:port of the server.")]
 TlsCa = Annotated[
     Path | None,
@@ -69,7 +62,7 @@ def serve(context: typer.Context) -> None:
     folder = Path(flags.pop("model_base_path", "")) if "model_base_path" in flags else None
     follower: tuple[str, ...] = ()
     if "model_config_file" not in flags:
-        folder = _serving_dir(folder).absolute()
+        folder = serving_dir(folder).absolute()
         name = flags.pop("model_name", versions.MODEL_NAME)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -128,9 +121,7 @@ def predict(
 def rank(
     uid: Annotated[int, typer.Option(help="User.")],
     top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
-    include_rated: Annotated[
-        bool, typer.Option("--include-rated", help="Show also what the user has rated.")
-    ] = False,
+    include_rated: IncludeRated = False,
     version: AskedVersion = None,
     label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
@@ -148,7 +139,7 @@ def rank(
         raise stop(str(error)) from error
     _print_movies(((movie.mid, movie.title, movie.rating) for movie in ranked), client.answered)
     if not include_rated and not client.catalogue.knows_rated:
-        say("this version does not know who has rated what: nothing is left out")
+        say(NOTHING_LEFT_OUT)
 
 
 @app.command()
@@ -162,7 +153,7 @@ def models(
     """List the versions: label, state on the server, time of the ratings, metrics, blessing, size."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     states, unknown = _states(target, _tls(tls_ca, tls_cert, tls_key))
     table = Table(
         "version", "label", "state", "dataset", "ratings from", "to", "test RMSE", "blessed", "published",
@@ -202,7 +193,7 @@ def canary(
     """Serve a version, under the label `canary`, to a share of the users."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         release.canary(folder, version, percent, reason)
     except (ServingError, ValueError) as error:
@@ -215,7 +206,7 @@ def promote(version: Version, reason: Reason = "", model_base_path: ServingDir =
     """Make a version the stable one."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         now = release.promote(folder, version, reason)
     except (ServingError, ValueError) as error:
@@ -234,7 +225,7 @@ def rollback(
     """Make an earlier version the stable one again, at once."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         now = release.rollback(folder, reason, version)
     except (ServingError, ValueError) as error:
@@ -257,18 +248,10 @@ def prune(
     states, _ = _states(target, _tls(tls_ca, tls_cert, tls_key))
     loaded = [version for version, status in states.items() if status.state != "END"]
     try:
-        removed = release.prune(_serving_dir(model_base_path), keep, spare=loaded)
+        removed = release.prune(serving_dir(model_base_path), keep, spare=loaded)
     except (ServingError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"removed {', '.join(map(str, removed))}" if removed else "nothing to remove")
-
-
-def _serving_dir(given: Path | None) -> Path:
-    """Return the given folder, or that of the last run."""
-    folder = given or last_serving_dir(_RUNS)
-    if folder is None:
-        raise stop(f"no served model in {_RUNS}; start a run with `deepfm run` or give --model_base_path")
-    return folder
 
 
 def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> "TlsConfig | None":
@@ -305,7 +288,7 @@ def _client(
     from serving.catalogue import FOLDER, Catalogue  # noqa: PLC0415
     from serving.client import Client  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     number, router = _version(folder, uid, version, label)
     try:
         catalogue = Catalogue.load(folder / str(number) / FOLDER)
