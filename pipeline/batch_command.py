@@ -10,16 +10,13 @@ from rich.status import Status
 from components import progress
 from pipeline.beam_errors import own_words
 from pipeline.config import LOCAL_BEAM_ARGS
-from pipeline.serving_commands import ServingDir
-from pipeline.summaries import last_serving_dir
+from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
 from pipeline.terminal import console, say, stop
 from serving import versions
 from serving.errors import ServingError
 from serving.quiet_imports import quiet_imports
 
 app = typer.Typer()
-
-_RUNS = Path("runs")
 
 
 @app.command()
@@ -32,26 +29,28 @@ def batch(
     top: Annotated[
         int | None, typer.Option(min=1, help="Rank movies for each uid, and keep so many.")
     ] = None,
+    include_rated: IncludeRated = False,
     version: Annotated[int | None, typer.Option(help="Which version; the served one if not given.")] = None,
     model_base_path: ServingDir = None,
 ) -> None:
     """Rate a file of pairs, or with --top rank movies for a file of users, or for all users.
 
-    Rows whose ids are missing, negative or no integers go to OUTPUT/_rejected with the reason.
+    Ranked are the movies that a user has not rated. Rows whose ids are missing, negative or no integers go to
+    OUTPUT/_rejected with the reason; if all do, the command fails.
     """
     if source is None and top is None:
         raise stop("give --input, a Parquet file of pairs, or --top to rank movies for all users")
-    folder = model_base_path or last_serving_dir(_RUNS)
-    if folder is None:
-        raise stop(f"no served model in {_RUNS}; start a run with `deepfm run` or give --model_base_path")
+    if include_rated and top is None:
+        raise stop("--include-rated goes with --top; pairs are rated whether or not the user has rated them")
+    folder = serving_dir(model_base_path)
     # Beam and TensorFlow log what no caller can act on; what fails is raised.
     logging.getLogger().addHandler(logging.NullHandler())
     with console.status("starting Beam") as status:
         with quiet_imports():
-            from pipeline.batch.files import InputError  # noqa: PLC0415
+            from pipeline.batch.files import REJECTED_FOLDER, InputError  # noqa: PLC0415
             from pipeline.batch.questions import RankMovies, RatePairs  # noqa: PLC0415
             from pipeline.batch.run import run  # noqa: PLC0415
-            from serving import catalogue, release  # noqa: PLC0415
+            from serving import catalogue, rated, release  # noqa: PLC0415
 
         number = release.served(folder) if version is None else version
         if number is None:
@@ -60,7 +59,7 @@ def batch(
         try:
             version_folder = versions.require(folder, number)
             outcome = run(
-                RatePairs() if top is None else RankMovies(top),
+                RatePairs() if top is None else RankMovies(top, include_rated),
                 version_folder / catalogue.USERS_FILE if source is None else source,
                 output,
                 version_folder,
@@ -73,9 +72,14 @@ def batch(
     say(
         f"{outcome.rows_read:,} rows read, {outcome.rejected.total():,} rejected"
         + f" ({reasons})" * bool(reasons)
+        + f", {outcome.repeated:,} repeated a user" * bool(outcome.repeated)
     )
     say(f"{outcome.rows_written:,} rows in {output}")
     say(f"{outcome.seconds:.1f} s, {outcome.rows_written / outcome.seconds:,.0f} rows a second")
+    if top is not None and not include_rated and not rated.Rated(version_folder / catalogue.FOLDER).parts:
+        say(NOTHING_LEFT_OUT)
+    if outcome.rows_read and outcome.rejected.total() == outcome.rows_read:
+        raise stop(f"no row has proper ids; {output / REJECTED_FOLDER} has all of them, with the reason")
 
 
 class _ShowProgress(logging.Handler):

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from components.evaluator.properties import TEST_RMSE
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
-from pipeline.summaries import last_serving_dir
+from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
 from pipeline.terminal import console, say, stop, wide
 from schema import features
 from serving import versions
@@ -28,15 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _DEFAULT_PORT = 8500
-_RUNS = Path("runs")
 _TIMEOUT = 5.0  # seconds; a person waits
 
-ServingDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--model_base_path", help="Folder of the model's versions; that of the last run if not given."
-    ),
-]
 Target = Annotated[str, typer.Option("--target", help="host:port of the server.")]
 TlsCa = Annotated[
     Path | None,
@@ -77,7 +70,7 @@ def serve(context: typer.Context) -> None:
         flags["port"] = str(launch.free_port(int(flags["port"])))
         if "model_config_file" not in flags:
             given = flags.pop("model_base_path", None)
-            folder = _serving_dir(None if given is None else Path(given)).absolute()
+            folder = serving_dir(None if given is None else Path(given)).absolute()
             if flags.pop("model_name", folder.name) != folder.name:
                 raise stop(f"the model's name is that of its folder, {folder.name!r}")
             folder.mkdir(parents=True, exist_ok=True)
@@ -137,9 +130,7 @@ def predict(
 def rank(
     uid: Annotated[int, typer.Option(help="User.")],
     top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
-    include_rated: Annotated[
-        bool, typer.Option("--include-rated", help="Show also what the user has rated.")
-    ] = False,
+    include_rated: IncludeRated = False,
     version: AskedVersion = None,
     label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
@@ -157,7 +148,7 @@ def rank(
         raise stop(str(error)) from error
     _print_movies(((movie.mid, movie.title, movie.rating) for movie in ranked), client.answered)
     if not include_rated and not client.catalogue.knows_rated:
-        say("this version does not know who has rated what: nothing is left out")
+        say(NOTHING_LEFT_OUT)
 
 
 @app.command()
@@ -167,11 +158,15 @@ def models(
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    history: Annotated[bool, typer.Option("--history", help="List who released what, when and why.")] = False,
 ) -> None:
     """List the versions: label, state on the server, time of the ratings, metrics, blessing, size."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
+    if history:
+        _print_releases(folder)
+        return
     states, unknown = _states(folder.name, target, _tls(tls_ca, tls_cert, tls_key))
     table = Table(
         "version", "label", "state", "dataset", "ratings from", "to", "test RMSE", "blessed", "published",
@@ -211,7 +206,7 @@ def canary(
     """Serve a version, under the label `canary`, to a share of the users."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         release.canary(folder, version, percent, reason)
     except (ServingError, OSError, ValueError) as error:
@@ -224,7 +219,7 @@ def promote(version: Version, reason: Reason = "", model_base_path: ServingDir =
     """Make a version the stable one."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         now = release.promote(folder, version, reason)
     except (ServingError, OSError, ValueError) as error:
@@ -243,7 +238,7 @@ def rollback(
     """Make an earlier version the stable one again, at once."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     try:
         now = release.rollback(folder, reason, version)
     except (ServingError, OSError, ValueError) as error:
@@ -264,7 +259,7 @@ def prune(
     """Remove old versions, never one that is released or that the server has loaded."""
     from serving import release  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     states: dict[int, VersionStatus] = {}
     if not offline:
         states, unknown = _states(folder.name, target, _tls(tls_ca, tls_cert, tls_key))
@@ -278,14 +273,6 @@ def prune(
     except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     say(f"removed {', '.join(map(str, removed))}" if removed else "nothing to remove")
-
-
-def _serving_dir(given: Path | None) -> Path:
-    """Return the given folder, or that of the last run."""
-    folder = given or last_serving_dir(_RUNS)
-    if folder is None:
-        raise stop(f"no served model in {_RUNS}; start a run with `deepfm run` or give --model_base_path")
-    return folder
 
 
 def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> "TlsConfig | None":
@@ -322,7 +309,7 @@ def _client(
     from serving.catalogue import FOLDER, Catalogue  # noqa: PLC0415
     from serving.client import Client  # noqa: PLC0415
 
-    folder = _serving_dir(model_base_path)
+    folder = serving_dir(model_base_path)
     number, router = _version(folder, uid, version, label)
     try:
         catalogue = Catalogue.load(folder / str(number) / FOLDER)
@@ -352,6 +339,19 @@ def _version(folder: Path, uid: int, version: int | None, label: str | None) -> 
     if latest is None:
         raise stop(f"{folder} holds no version; start a run with `deepfm run`")
     return latest, None
+
+
+def _print_releases(folder: Path) -> None:
+    from serving import release  # noqa: PLC0415
+
+    table = Table("time", "who", "what", "stable", "canary", "reason", box=None)
+    try:
+        for one in release.releases(folder):
+            canary = "-" if one.canary is None else f"{one.canary} to {one.canary_percent:g}%"
+            table.add_row(one.time, one.who, one.action, str(one.stable), canary, escape(one.reason))
+    except ValueError as error:
+        raise stop(str(error)) from error
+    wide.print(table)
 
 
 def _date(seconds: int) -> str:

@@ -110,7 +110,13 @@ class Catalogue:
 
     def rated(self, uid: int) -> np.ndarray:
         """Return the movies that a user has rated, int64[n], read from disk; none where it is not known."""
-        return np.empty(0, np.int64) if self._rated is None else self._rated.mids(uid)
+        return self.rated_by_each([uid])[0]
+
+    def rated_by_each(self, uids: Sequence[int]) -> list[np.ndarray]:
+        """Return the same for several users, which takes less time than one after the other."""
+        if self._rated is None:
+            return [np.empty(0, np.int64)] * len(uids)
+        return self._rated.mids(uids)
 
     def user_features(self, uids: np.ndarray | Sequence[int]) -> dict[str, np.ndarray]:
         """Return the raw features of users, int64[n], by name: the id, then int64[n] or bytes[n] each."""

@@ -125,6 +125,8 @@ class SessionModel:
     def close(self) -> None:
         """Free the model; a request that still runs is cancelled."""
         self._session.close()
+        with self._lock:
+            self._callables.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ source reads whole row groups, which may be the whole file.
 import collections
 import contextlib
 import dataclasses
+import fcntl
 import glob
 import os
 import shutil
@@ -26,6 +27,7 @@ REJECTED_FOLDER: Final = "_rejected"
 """Of the output; the underscore hides it from whoever reads the output as one table."""
 
 _HIDDEN = (".", "_")
+_UNFINISHED = "unfinished-"
 _READ_BYTES = 1 << 20
 
 
@@ -119,7 +121,8 @@ def count_rejected(folder: Path) -> collections.Counter[str]:
 def appearing(output: Path) -> Iterator[Path]:
     """Yield a folder to write to, which gets its name once all is written, and is removed if that fails.
 
-    A process that is killed leaves it behind, as `.NAME.…` beside the output.
+    A process that is killed leaves it behind, as `.NAME.unfinished-…` beside the output, until the next call
+    with the same output.
 
     Raises:
         FileExistsError: There is something at `output`.
@@ -129,10 +132,25 @@ def appearing(output: Path) -> Iterator[Path]:
     if output.exists():
         raise FileExistsError(f"{output} exists; name a folder that does not, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    with contextlib.ExitStack() as held:
+        # Else a folder could be taken for a leftover before its own process has locked it.
+        with _locked(output.parent, fcntl.LOCK_EX):
+            prefix = f".{output.name}.{_UNFINISHED}"
+            for leftover in output.parent.glob(f"{glob.escape(prefix)}*"):
+                with _locked(leftover, fcntl.LOCK_EX | fcntl.LOCK_NB) as ours:
+                    if ours:
+                        shutil.rmtree(leftover, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=output.parent))
+            held.enter_context(_locked(folder, fcntl.LOCK_EX))
+        with _renamed_when_whole(folder, output):
+            yield folder
+
+
+@contextlib.contextmanager
+def _renamed_when_whole(folder: Path, output: Path) -> Iterator[None]:
     try:
         (folder / REJECTED_FOLDER).mkdir()
-        yield folder
+        yield
         for path in (*folder.rglob("*"), folder):
             _force_to_disk(path)
         folder.chmod(0o755)  # mkdtemp lets nobody else in
@@ -163,6 +181,27 @@ def _unreadable(path: str | Path, error: Exception) -> InputError:
 
 def _parquet_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith(_HIDDEN))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[bool]:
+    """Hold a folder's lock, which ends with the process; say whether it is held.
+
+    Where folders cannot be locked, as on NFS, none ever is, and so no leftover is removed.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        held = False
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, how)
+            held = True
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def _force_to_disk(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is asked of a version for a block of rows."""
 
 import abc
+import atexit
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
@@ -21,10 +22,13 @@ PREDICTION: Final = "prediction"
 VERSION: Final = "version"
 RANK: Final = "rank"
 
-_ROWS = 131_072  # of a block, in or out, whichever is more
+BLOCK_ROWS: Final = 131_072
+"""Rows of a block, in or out, whichever is more."""
+
 _USERS = 1024  # of a block, so that progress is seen
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 class Version:
@@ -43,14 +47,18 @@ class Version:
         self.number = int(Path(folder).name)
         self.catalogue = Catalogue.load(Path(folder, FOLDER))
         self._model = SessionModel(folder)
+        # Beam has no end for a model. One that is left open complains when the interpreter goes.
+        atexit.register(self._model.close)
         # A Session takes the rows of one call through most of its graph on one core.
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
-    def ask_each(
-        self, signature: str, inputs: Callable[[Item], dict[str, np.ndarray]], items: Sequence[Item]
-    ) -> list[dict[str, np.ndarray]]:
-        """Return the model's outputs for the inputs made of each item, in the order of the items."""
-        return list(self._threads.map(lambda item: self._model.run(signature, inputs(item)), items))
+    def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the model's outputs."""
+        return self._model.run(signature, inputs)
+
+    def each(self, answer: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
+        """Return the answer to each item, several made at a time, in the order of the items."""
+        return list(self._threads.map(answer, items))
 
 
 class Question(abc.ABC):
@@ -58,6 +66,7 @@ class Question(abc.ABC):
 
     identities: tuple[features.Feature, ...]  # ids that a row must have
     columns: tuple[str, ...] | None  # to read of the input; None is all
+    once: bool  # whether an id that stands in several rows is answered once; then `identities` is one
 
     @property
     @abc.abstractmethod
@@ -69,8 +78,8 @@ class Question(abc.ABC):
         """Return the answer for rows whose ids have no fault."""
 
     @abc.abstractmethod
-    def answer_rows(self, rows: int, catalogue: Catalogue) -> int:
-        """Return how many rows the answer has for that many rows."""
+    def answer_rows(self, catalogue: Catalogue, rows: pa.Table) -> int:
+        """Return how many rows the answer has, without making it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,36 +88,44 @@ class RatePairs(Question):
 
     identities = (features.UID, features.MID)
     columns = None
+    once = False
 
     @property
     def block_rows(self) -> int:
         """Rows of a block."""
-        return _ROWS
+        return BLOCK_ROWS
 
     def answer(self, version: Version, rows: pa.Table) -> pa.Table:
         """Return the rows with two more columns, float32 and int64."""
         uids, mids = (ids.read(rows, identity) for identity in self.identities)
         parts = [slice(start, start + ROWS_PER_REQUEST) for start in range(0, len(rows), ROWS_PER_REQUEST)]
-        answers = version.ask_each(
-            PREDICT_SIGNATURE, lambda part: version.catalogue.predict_inputs(uids[part], mids[part]), parts
-        )
-        ratings = np.concatenate([outputs[features.RATING.name] for outputs in answers])
+
+        def rate(part: slice) -> np.ndarray:
+            inputs = version.catalogue.predict_inputs(uids[part], mids[part])
+            return version.ask(PREDICT_SIGNATURE, inputs)[features.RATING.name]
+
+        ratings = np.concatenate(version.each(rate, parts))
         numbers = np.full(len(rows), version.number)
         return rows.append_column(PREDICTION, pa.array(ratings)).append_column(VERSION, pa.array(numbers))
 
-    def answer_rows(self, rows: int, catalogue: Catalogue) -> int:
-        """Return the same number."""
-        return rows
+    def answer_rows(self, catalogue: Catalogue, rows: pa.Table) -> int:
+        """Return the number of rows."""
+        return len(rows)
 
 
 @dataclasses.dataclass(frozen=True)
 class RankMovies(Question):
-    """The movies of the catalogue that each user would rate highest, by signature `rank` as online."""
+    """The movies of the catalogue that each user would rate highest, by signature `rank` as online.
+
+    What the user has rated is left out, so far as the version knows it; a user may get fewer than `top`.
+    """
 
     top: int  # movies a user, at least 1
+    include_rated: bool = False  # leave nothing out
 
     identities = (features.UID,)
     columns = (features.UID.name,)
+    once = True
 
     def __post_init__(self) -> None:
         if self.top < 1:
@@ -117,31 +134,43 @@ class RankMovies(Question):
     @property
     def block_rows(self) -> int:
         """Users of a block."""
-        return max(1, min(_USERS, _ROWS // self.top))
+        return max(1, min(_USERS, BLOCK_ROWS // self.top))
 
     def answer(self, version: Version, rows: pa.Table) -> pa.Table:
         """Return a row for each user and rank: ids int64, rank int32 from 1, title, float32, int64."""
         uids, tables = ids.read(rows, features.UID), version.catalogue
         movies = tables.movie_features(tables.mids)
-        answers = version.ask_each(
-            RANK_SIGNATURE, lambda uid: tables.user_features([uid]) | movies, uids.tolist()
-        )
-        mids, ratings = (
-            np.concatenate([outputs[feature.name][: self.top] for outputs in answers])
-            for feature in (features.MID, features.RATING)
-        )
-        each = self.answer_rows(1, tables)
+
+        def best(user: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            uid, left_out = user
+            outputs = version.ask(RANK_SIGNATURE, tables.user_features([uid]) | movies)
+            mids = outputs[features.MID.name]
+            kept = np.flatnonzero(~np.isin(mids, left_out))[: self.top]
+            return mids[kept], outputs[features.RATING.name][kept]
+
+        users = list(zip(uids.tolist(), self._left_out(tables, uids), strict=True))
+        by_user, ratings = zip(*version.each(best, users), strict=True)
+        each, mids = [len(found) for found in by_user], np.concatenate(by_user)
         return pa.table(
             {
                 features.UID.name: np.repeat(uids, each),
-                RANK: np.tile(np.arange(1, each + 1, dtype=np.int32), len(uids)),
+                RANK: np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in each]),
                 features.MID.name: mids,
-                features.TITLE.name: tables.titles(mids),
-                PREDICTION: ratings,
+                features.TITLE.name: pa.array(tables.titles(mids), pa.string()),
+                PREDICTION: np.concatenate(ratings),
                 VERSION: np.full(len(mids), version.number),
             }
         )
 
-    def answer_rows(self, rows: int, catalogue: Catalogue) -> int:
-        """Return `top` rows a user, or as many as there are movies."""
-        return rows * min(self.top, len(catalogue.mids))
+    def answer_rows(self, catalogue: Catalogue, rows: pa.Table) -> int:
+        """Return the sum of `top`, or as many movies as are left, over the users."""
+        return sum(
+            min(self.top, int(np.isin(catalogue.mids, left_out, invert=True).sum()))
+            for left_out in self._left_out(catalogue, ids.read(rows, features.UID))
+        )
+
+    def _left_out(self, catalogue: Catalogue, uids: np.ndarray) -> list[np.ndarray]:
+        """Return the movies that each user is not shown."""
+        if self.include_rated:
+            return [np.empty(0, np.int64)] * len(uids)
+        return catalogue.rated_by_each(uids.tolist())

@@ -11,10 +11,12 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import progress
-from pipeline.batch import files
+from pipeline.batch import files, users
 from pipeline.batch.questions import PREDICTION, VERSION, Question
-from pipeline.batch.scoring import ANSWERED, REASON, REJECTED, Block, Score
+from pipeline.batch.scoring import ANSWERED, REASON, REJECTED, Block, Score, judge
 from serving.catalogue import FOLDER, Catalogue
+
+_ONCE = "_once.parquet"  # of the output, while it is made
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class Outcome:
     rows_read: int
     rows_written: int
     rejected: collections.Counter[str]  # rows by reason
+    repeated: int  # rows whose id was answered for an earlier row
     seconds: float
 
 
@@ -51,12 +54,16 @@ def run(
     added = [REASON, PREDICTION, VERSION] if question.columns is None else []
     parts, rows = files.find_parts(source, needed, added)
     with files.appearing(output) as folder:
+        asked, repeated, once = rows, 0, folder / _ONCE
+        if question.once:
+            repeated = users.write_once(parts, question.identities[0], once, folder)
+            parts, asked = files.find_parts(once, needed, added)
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             scored = (
                 pipeline
                 | "Parts" >> beam.Create(parts)
                 | "Spread" >> beam.Reshuffle()
-                | "Read" >> beam.FlatMap(_read, question=question, rows=rows)
+                | "Read" >> beam.FlatMap(_read, question=question, rows=asked)
                 | "Score" >> Score(str(version_folder), question)
             )
             for name, target in ((ANSWERED, folder), (REJECTED, folder / files.REJECTED_FOLDER)):
@@ -64,12 +71,32 @@ def run(
                 _ = scored[name] | f"Write[{name}]" >> beam.Map(write)
         rejected = files.count_rejected(folder)
         written = files.count_answers(folder)
-        expected = question.answer_rows(rows - rejected.total(), Catalogue.load(version_folder / FOLDER))
-        if written != expected:
+        answered, expected = _to_answer(question, parts, Catalogue.load(version_folder / FOLDER))
+        if (answered + rejected.total() + repeated, written) != (rows, expected):
             raise AssertionError(
-                f"{rows} rows read and {rejected.total()} rejected, so {expected} to write; wrote {written}"
+                f"of {rows} rows {answered} were to be answered, {rejected.total()} are rejected and "
+                f"{repeated} repeated; {expected} rows were to be written, {written} are"
             )
-    return Outcome(rows_read=rows, rows_written=written, rejected=rejected, seconds=time.monotonic() - start)
+        once.unlink(missing_ok=True)
+    return Outcome(
+        rows_read=rows,
+        rows_written=written,
+        rejected=rejected,
+        repeated=repeated,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _to_answer(question: Question, parts: Sequence[files.Part], catalogue: Catalogue) -> tuple[int, int]:
+    """Read the ids again; return how many rows have an answer, and how many rows the answers must have."""
+    columns = [identity.name for identity in question.identities]
+    answered = expected = 0
+    for part in parts:
+        for block in files.read_blocks(part, columns, question.block_rows):
+            good, _ = judge(block, question.identities)
+            answered += len(good.rows)
+            expected += question.answer_rows(catalogue, good.rows)
+    return answered, expected
 
 
 def _read(part: files.Part, question: Question, rows: int) -> Iterator[Block]:

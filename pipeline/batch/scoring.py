@@ -28,6 +28,14 @@ class Block:
     rows: pa.Table
 
 
+def judge(block: Block, identities: Sequence[features.Feature]) -> tuple[Block, Block]:
+    """Part the rows whose ids have no fault from the others, which get a column `reason`."""
+    faults = ids.faults(block.rows, identities)
+    good = block.rows.filter(pc.is_null(faults))
+    rejected = block.rows.append_column(REASON, faults).filter(pc.is_valid(faults))
+    return Block(block.first_row, good), Block(block.first_row, rejected)
+
+
 @dataclasses.dataclass
 class Score(beam.PTransform):
     """Blocks to blocks of answers, and of rejected rows with a column `reason`; empty ones are left out."""
@@ -85,10 +93,8 @@ class _Judge(beam.DoFn):
 
     def process(self, block: Block) -> Iterator[Any]:
         """Yield the good rows, and the rejected ones with the reason."""
-        faults = ids.faults(block.rows, self._identities)
-        good = block.rows.filter(pc.is_null(faults))
-        if len(good):
-            yield Block(block.first_row, good)
-        if len(good) < len(block.rows):
-            rejected = block.rows.append_column(REASON, faults).filter(pc.is_valid(faults))
-            yield TaggedOutput(REJECTED, Block(block.first_row, rejected))
+        good, rejected = judge(block, self._identities)
+        if len(good.rows):
+            yield good
+        if len(rejected.rows):
+            yield TaggedOutput(REJECTED, rejected)

@@ -63,8 +63,11 @@ def test_inputs_of_the_signatures(known):
 def test_who_has_rated_what(known, rated_catalogue):
     assert rated_catalogue.knows_rated
     assert [rated_catalogue.rated(uid).tolist() for uid in (1, 6040, 2)] == [[8, 661], [1193], []]
+    several = rated_catalogue.rated_by_each([6040, 2, 1, 6040])
+    assert [mids.tolist() for mids in several] == [[1193], [], [8, 661], [1193]]
     assert not known.knows_rated
     assert known.rated(1).tolist() == []
+    assert [mids.tolist() for mids in known.rated_by_each([1, 2])] == [[], []]
 
 
 def test_an_empty_catalogue_knows_nothing():

@@ -26,9 +26,22 @@ def test_each_user_has_their_movies_and_no_other(tmp_path):
     _write(tmp_path)
     known = rated.Rated(tmp_path)
     assert known.parts == PARTS
-    assert {uid: known.mids(uid).tolist() for uid in RATED} == RATED
-    assert known.mids(1).dtype == np.int64
-    assert [known.mids(uid).tolist() for uid in (0, 301, -1, 2**62)] == [[]] * 4
+    assert {uid: known.mids([uid])[0].tolist() for uid in RATED} == RATED
+    assert known.mids([1])[0].dtype == np.int64
+    assert [known.mids([uid])[0].tolist() for uid in (0, 301, -1, 2**62)] == [[]] * 4
+
+
+def test_many_users_are_read_at_once_in_any_order(tmp_path, monkeypatch):
+    _write(tmp_path)
+    known = rated.Rated(tmp_path)
+    uids = np.random.default_rng(0).permutation([*RATED, 0, 301, -1, 2**62, 7, 7]).tolist()
+    read, read_table = [], pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda path, **how: read.append(path) or read_table(path, **how))
+    found = known.mids(uids)
+    assert [mids.tolist() for mids in found] == [RATED.get(uid, []) for uid in uids]
+    assert {mids.dtype for mids in found} == {np.dtype(np.int64)}
+    assert len(read) == PARTS
+    assert known.mids([]) == []
 
 
 def test_the_files_are_sorted_and_hold_ids_alone(tmp_path):
@@ -44,28 +57,31 @@ def test_the_files_are_sorted_and_hold_ids_alone(tmp_path):
     assert sorted(pairs) == sorted((uid, mid) for uid, mids in RATED.items() for mid in mids)
 
 
-def test_one_user_is_read_without_the_rest(tmp_path, monkeypatch):
+def test_users_are_read_without_the_rest(tmp_path, monkeypatch):
     monkeypatch.setattr(rated, "_ROWS_PER_GROUP", 500)
     paths = _write(tmp_path)
-    uid = 250
-    path = paths[mix(uid) % PARTS]
-    data = bytearray(path.read_bytes())
-    metadata = pq.ParquetFile(path).metadata
+    part = 1
+    users = [uid for uid in RATED if mix(uid) % PARTS == part]
+    near = users[70:72]
+    data = bytearray(paths[part].read_bytes())
+    metadata = pq.ParquetFile(paths[part]).metadata
     spoilt = 0
     for group in range(metadata.num_row_groups):
         chunks = [metadata.row_group(group).column(column) for column in range(2)]
-        if not chunks[0].statistics.min <= uid <= chunks[0].statistics.max:
+        statistics = chunks[0].statistics
+        if statistics.max < near[0] or statistics.min > near[1]:
             for chunk in chunks:
                 start = chunk.dictionary_page_offset or chunk.data_page_offset
                 data[start : start + chunk.total_compressed_size] = b"x" * chunk.total_compressed_size
             spoilt += 1
-    path.write_bytes(data)
-    assert spoilt >= metadata.num_row_groups - 2 > 10
+    paths[part].write_bytes(data)
+    assert spoilt >= metadata.num_row_groups - 3 > 10
     known = rated.Rated(tmp_path)
-    assert known.mids(uid).tolist() == RATED[uid]
-    other = next(user for user in RATED if mix(user) % PARTS == mix(uid) % PARTS)
-    with pytest.raises(OSError, match=r"(?i)page|thrift|corrupt|deserialize"):
-        known.mids(other)
+    for uids in (near[:1], near, near[::-1]):
+        assert [mids.tolist() for mids in known.mids(uids)] == [RATED[uid] for uid in uids]
+    for uids in (users[:1], [users[0], near[0]]):
+        with pytest.raises(OSError, match=r"(?i)page|thrift|corrupt|deserialize"):
+            known.mids(uids)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path):
@@ -73,4 +89,4 @@ def test_a_part_that_is_missing_is_named(tmp_path):
     paths[1].rename(paths[1].with_suffix(".gone.parquet"))
     uid = next(user for user in RATED if mix(user) % PARTS == 1)
     with pytest.raises(FileNotFoundError, match="00001-of-00003"):
-        rated.Rated(tmp_path).mids(uid)
+        rated.Rated(tmp_path).mids([uid])

@@ -1,7 +1,9 @@
 """`deepfm predict`, `rank` and `models` against real servers; beside the models that those serve."""
 
+import getpass
 import re
 import shutil
+import socket
 from concurrent import futures
 
 import grpc
@@ -234,3 +236,13 @@ def test_a_server_does_not_start_where_another_listens(deepfm, target):
 def test_wrong_flags_of_the_server_are_one_sentence(deepfm, flags, message):
     status, lines = deepfm("serve", *flags)
     assert (status, message in " ".join(lines)) == (1, True)
+
+
+def test_the_record_is_listed(deepfm, base_path):
+    status, lines = deepfm("models", "--history")
+    assert (status, len(lines)) == (0, 3)
+    first, second = (re.split(r"\s{2,}", line.strip()) for line in lines[1:])
+    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    assert first[1:] == [who, "promote", "1", "-", "first"]
+    assert second[1:] == [who, "canary", "1", "2 to 25%", "try it"]
+    assert first[0] == release.releases(base_path)[0].time

@@ -1,11 +1,14 @@
 """A serving folder with one version of a model that `run_fn` trained, and its catalogue."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from schema import features
-from serving import catalogue, release, versions
+from serving import catalogue, rated, release, versions
+from serving.hashing import mix
 
 UID, MID = features.UID.name, features.MID.name
 
@@ -50,6 +53,33 @@ def serving(trained, data, tmp_path_factory):
 def known(serving):
     """The version's catalogue."""
     return catalogue.Catalogue.load(serving / "1" / catalogue.FOLDER)
+
+
+@pytest.fixture(scope="session")
+def has_rated(known):
+    """Movies by user, from none for the first user of the catalogue to all for the last."""
+    ends = np.linspace(0, len(known.mids), len(known.uids)).astype(int)
+    return {
+        uid: sorted(known.mids[:end].tolist()) for uid, end in zip(known.uids.tolist(), ends, strict=True)
+    }
+
+
+@pytest.fixture(scope="session")
+def knowing(serving, has_rated, tmp_path_factory):
+    """A serving folder whose version knows who has rated what."""
+    folder = tmp_path_factory.mktemp("knowing") / "serving"
+    shutil.copytree(serving, folder)
+    for part in range(2):
+        users = sorted(uid for uid in has_rated if mix(uid) % 2 == part)
+        rows = pa.table(
+            {
+                UID: [uid for uid in users for _ in has_rated[uid]],
+                MID: [mid for uid in users for mid in has_rated[uid]],
+            },
+            schema=pa.schema({UID: pa.int64(), MID: pa.int64()}),
+        )
+        rated.write_part(rows, folder / "1" / catalogue.FOLDER, part, 2)
+    return folder
 
 
 @pytest.fixture(scope="session")

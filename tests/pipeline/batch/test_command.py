@@ -63,10 +63,78 @@ def test_all_users_of_the_catalogue(deepfm, serving, known, tmp_path):
     assert status == 0, printed
     assert f"{len(known.uids)} rows read, 0 rejected" in printed
     answered = pq.read_table(tmp_path / "out")
+    assert printed.splitlines()[-1] == ("this version does not know who has rated what: nothing is left out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "_rejected",
+        "part-000000000000.parquet",
+    ]
     assert answered[UID].to_pylist() == np.repeat(known.uids, 3).tolist()
     assert answered["rank"].to_pylist() == [1, 2, 3] * len(known.uids)
     by_user = answered["prediction"].to_numpy().reshape(-1, 3)
     assert (np.diff(by_user) <= 0).all()
+
+
+@pytest.mark.parametrize(("options", "left_out"), [((), True), (("--include-rated",), False)])
+def test_what_a_user_has_rated_is_left_out(deepfm, knowing, known, has_rated, tmp_path, options, left_out):
+    command = ("batch", "--model_base_path", str(knowing), "--top", "1000", "--output", "out")
+    status, printed = deepfm(*command, *options)
+    assert status == 0, printed
+    assert "nothing is left out" not in printed
+    answered = pq.read_table(tmp_path / "out")
+    pairs = set(zip(answered[UID].to_pylist(), answered[MID].to_pylist(), strict=True))
+    seen = {(uid, mid) for uid, mids in has_rated.items() for mid in mids}
+    everything = {(uid, mid) for uid in known.uids.tolist() for mid in known.mids.tolist()}
+    assert pairs == (everything - seen if left_out else everything)
+    assert f"{len(pairs):,} rows in out" in printed
+
+
+def test_a_user_who_stands_in_several_rows_is_ranked_once(deepfm, knowing, tmp_path):
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({UID: [5, 3, 5, None], "day": [1, 2, 3, 4]}), tmp_path / "in" / "a.parquet")
+    pq.write_table(
+        pa.table({UID: [7.0, 3.0, -1.0, 5.0, 2.5]}), tmp_path / "in" / "b.parquet", row_group_size=2
+    )
+    pq.write_table(pa.table({UID: pa.array([7, 2], pa.uint8())}), tmp_path / "in" / "c.parquet")
+    command = ("batch", "--model_base_path", str(knowing), "--input", "in", "--top", "1", "--include-rated")
+    status, printed = deepfm(*command, "--output", "out")
+    assert status == 0, printed
+    assert printed.splitlines()[1] == (
+        "11 rows read, 3 rejected (uid_missing 1, uid_negative 1, uid_not_an_integer 1), 4 repeated a user"
+    )
+    assert pq.read_table(tmp_path / "out")[UID].to_pylist() == [5, 3, 7, 2]
+    assert [
+        (row[UID], row["reason"])
+        for path in sorted((tmp_path / "out" / "_rejected").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ] == [(None, "uid_missing"), (-1.0, "uid_negative"), (2.5, "uid_not_an_integer")]
+
+
+@pytest.mark.parametrize("options", [(), ("--top", "3")])
+def test_an_input_whose_rows_are_all_rejected_fails_and_shows_them(deepfm, serving, tmp_path, options):
+    pq.write_table(pa.table({UID: [-1, None], MID: [1, 1]}), tmp_path / "in.parquet")
+    command = ("batch", "--model_base_path", str(serving), "--input", "in.parquet", "--output", "out")
+    status, printed = deepfm(*command, *options)
+    assert status == 1
+    assert "2 rows read, 2 rejected (uid_negative 1, uid_missing 1)" in printed
+    assert "no row has proper ids; out/_rejected has all of them, with the reason" in printed
+    assert pq.read_table(tmp_path / "out" / "_rejected")["reason"].to_pylist() == [
+        "uid_negative",
+        "uid_missing",
+    ]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_rejected"]
+
+
+@pytest.mark.parametrize("options", [(), ("--top", "3")])
+def test_an_input_without_rows_is_answered_by_none(deepfm, serving, tmp_path, options):
+    pq.write_table(
+        pa.table({UID: pa.array([], pa.int64()), MID: pa.array([], pa.int64())}), tmp_path / "in.parquet"
+    )
+    command = ("batch", "--model_base_path", str(serving), "--input", "in.parquet", "--output", "out")
+    status, printed = deepfm(*command, *options)
+    assert status == 0, printed
+    assert "0 rows read, 0 rejected" in printed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_rejected"]
 
 
 def test_the_version_that_is_told(deepfm, serving, tmp_path):
@@ -85,6 +153,7 @@ def test_the_version_that_is_told(deepfm, serving, tmp_path):
     ("arguments", "said"),
     [
         ((), "give --input, a Parquet file of pairs, or --top"),
+        (("--input", "pairs.parquet", "--include-rated"), "--include-rated goes with --top"),
         (("--input", "nowhere"), "nowhere does not exist"),
         (("--input", "users.parquet"), "must have one column `mid`, got ['uid']"),
         (("--input", "pairs.parquet", "--version", "7"), "no version 7 in"),

@@ -1,3 +1,9 @@
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -97,6 +103,39 @@ def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+WRITER = """
+import sys, pathlib
+from pipeline.batch import files
+with files.appearing(pathlib.Path("out")) as folder:
+    (folder / "file").write_text("half")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_call_and_nothing_else(tmp_path):
+    started = {"cwd": tmp_path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    for name in (".out.mine", ".other.unfinished-abc", "out.unfinished-abc"):
+        (tmp_path / name).mkdir()
+    kept = sorted(tmp_path.iterdir())
+    with (
+        subprocess.Popen([sys.executable, "-c", WRITER], **started) as dead,
+        subprocess.Popen([sys.executable, "-c", WRITER], **started) as alive,
+    ):
+        left, used = (Path(process.stdout.readline().strip()) for process in (dead, alive))
+        assert sorted(tmp_path.iterdir()) == sorted([*kept, left, used])
+        dead.send_signal(signal.SIGKILL)
+        dead.wait()
+        assert (left / "file").read_text() == "half"
+        with files.appearing(tmp_path / "out"):
+            assert not left.exists()
+            assert (used / "file").read_text() == "half"
+        shutil.rmtree(tmp_path / "out")
+        alive.communicate()
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "out"])
+    assert (tmp_path / "out" / "file").read_text() == "half"
 
 
 def test_an_output_that_exists_stays_as_it_is(tmp_path):

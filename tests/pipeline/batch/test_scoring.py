@@ -8,6 +8,7 @@ from pipeline.batch.files import write_block
 from pipeline.batch.questions import PREDICTION, RANK, VERSION, RankMovies, RatePairs
 from pipeline.batch.scoring import ANSWERED, REASON, REJECTED, Block, Score
 from schema import features
+from serving.catalogue import FOLDER, Catalogue
 from serving.client import Client
 from serving.server.config import ServerConfig
 from serving.server.server import Server
@@ -17,24 +18,24 @@ UID, MID, TITLE = features.UID.name, features.MID.name, features.TITLE.name
 
 
 @pytest.fixture(scope="module")
-def online(serving, known):
+def online(knowing):
     """A client of a server of the version."""
-    server = Server(ServerConfig(model_base_path=serving, port=0, grpc_max_threads=4))
+    server = Server(ServerConfig(model_base_path=knowing, port=0, grpc_max_threads=4))
     server.start()
-    with Client(f"{HOST}:{server.port}", known, timeout=60) as client:
+    with Client(f"{HOST}:{server.port}", Catalogue.load(knowing / "1" / FOLDER), timeout=60) as client:
         yield client
     server.stop(0)
 
 
 @pytest.fixture
-def score(serving, tmp_path):
+def score(knowing, tmp_path):
     """Ask about tables, a block each; return the answers and the rejected rows, or None where none is."""
 
     def run(question, *tables):
         starts = np.cumsum([0, *map(len, tables)]).tolist()
         blocks = [Block(start, rows) for start, rows in zip(starts, tables, strict=False)]
         with beam.Pipeline() as pipeline:
-            scored = pipeline | beam.Create(blocks) | Score(str(serving / "1"), question)
+            scored = pipeline | beam.Create(blocks) | Score(str(knowing / "1"), question)
             for name in (ANSWERED, REJECTED):
                 (tmp_path / name).mkdir()
                 _ = scored[name] | name >> beam.Map(write_block, folder=tmp_path / name)
@@ -79,9 +80,10 @@ def test_rows_without_ids_are_rejected_and_other_columns_stay(score, online):
     ]
 
 
-def test_movies_are_ranked_as_online(score, online, known):
-    users = [int(known.uids[0]), 999_999, int(known.uids[1])]
-    answered, rejected = score(RankMovies(5), pa.table({UID: [*users, None]}))
+@pytest.mark.parametrize("include_rated", [False, True])
+def test_movies_are_ranked_as_online(score, online, known, include_rated):
+    users = [*known.uids.tolist()[::-1], 999_999]
+    answered, rejected = score(RankMovies(5, include_rated), pa.table({UID: [*users, None]}))
     assert rejected.to_pylist() == [{UID: None, REASON: "uid_missing"}]
     assert answered.schema == pa.schema(
         {
@@ -93,18 +95,44 @@ def test_movies_are_ranked_as_online(score, online, known):
             VERSION: pa.int64(),
         }
     )
-    assert answered[UID].to_pylist() == np.repeat(users, 5).tolist()
-    assert answered[RANK].to_pylist() == [1, 2, 3, 4, 5] * 3
-    expected = [movie for user in users for movie in online.rank(user, top=5)]
+    ranked = {user: online.rank(user, top=5, include_rated=include_rated) for user in users}
+    assert {len(movies) for movies in ranked.values()} == ({5} if include_rated else {0, 2, 3, 5})
+    assert answered[UID].to_pylist() == [user for user in users for _ in ranked[user]]
+    assert answered[RANK].to_pylist() == [n for user in users for n in range(1, len(ranked[user]) + 1)]
+    expected = [movie for user in users for movie in ranked[user]]
     assert answered[MID].to_pylist() == [movie.mid for movie in expected]
     assert answered[TITLE].to_pylist() == [movie.title for movie in expected]
     assert answered[PREDICTION].to_pylist() == pytest.approx([m.rating for m in expected], abs=1e-5)
 
 
-def test_more_than_all_movies_is_all_movies(score, known):
-    answered, _ = score(RankMovies(10_000), pa.table({UID: [1]}))
-    assert sorted(answered[MID].to_pylist()) == sorted(known.mids.tolist())
-    assert RankMovies(10_000).answer_rows(7, known) == 7 * len(known.mids)
+def test_more_than_all_movies_is_all_movies_that_are_not_rated(score, known, has_rated):
+    users = known.uids.tolist()
+    answered, _ = score(RankMovies(10_000), pa.table({UID: users}))
+    by_user = {user: set() for user in users}
+    for uid, mid in zip(answered[UID].to_pylist(), answered[MID].to_pylist(), strict=True):
+        by_user[uid].add(mid)
+    assert by_user == {user: set(known.mids.tolist()) - set(has_rated[user]) for user in users}
+    assert len(answered) == sum(map(len, by_user.values()))
+
+
+def test_a_user_who_has_rated_everything_gets_a_table_without_rows(score, known):
+    last = known.uids.tolist()[-1]
+    answered, rejected = score(RankMovies(3), pa.table({UID: [last]}))
+    assert rejected is None
+    assert len(answered) == 0
+    assert answered.schema.field(TITLE).type == pa.string()
+
+
+def test_how_many_rows_an_answer_has(knowing, known, has_rated):
+    knows = Catalogue.load(knowing / "1" / FOLDER)
+    rows = pa.table({UID: [*known.uids.tolist(), 999_999]})
+    movies, users = len(known.mids), len(known.uids) + 1
+    left = [movies - len(mids) for mids in has_rated.values()] + [movies]
+    for top in (1, 5, 10_000):
+        assert RankMovies(top).answer_rows(knows, rows) == sum(min(top, count) for count in left)
+        assert RankMovies(top, include_rated=True).answer_rows(knows, rows) == users * min(top, movies)
+        assert RankMovies(top).answer_rows(known, rows) == users * min(top, movies)
+    assert RatePairs().answer_rows(knows, rows) == users
 
 
 def test_a_block_of_rankings_is_bounded_by_the_rows_of_its_answer():

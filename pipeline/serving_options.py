@@ -1,0 +1,33 @@
+"""What the commands on a served model have in common."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from pipeline.summaries import last_serving_dir
+from pipeline.terminal import stop
+
+_RUNS = Path("runs")
+
+NOTHING_LEFT_OUT: Final = "this version does not know who has rated what: nothing is left out"
+
+ServingDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model_base_path", help="Folder of the model's versions; that of the last run if not given."
+    ),
+]
+IncludeRated = Annotated[bool, typer.Option("--include-rated", help="Show also what the user has rated.")]
+
+
+def serving_dir(given: Path | None) -> Path:
+    """Return the given folder, or that of the last run.
+
+    Raises:
+        typer.Exit: There is none.
+    """
+    folder = given or last_serving_dir(_RUNS)
+    if folder is None:
+        raise stop(f"no served model in {_RUNS}; start a run with `deepfm run` or give --model_base_path")
+    return folder
