@@ -45,6 +45,9 @@ def run(
         int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
     ] = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Train from nothing, not from the served model.")
+    ] = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
@@ -70,7 +73,7 @@ def run(
     config = PRESETS[preset.value](config)
     config = dataclasses.replace(
         config,
-        train=dataclasses.replace(config.train, seed=seed),
+        train=dataclasses.replace(config.train, seed=seed, cold=cold),
         example_gen=dataclasses.replace(config.example_gen, split=split),
     )
     facts = {

@@ -6,7 +6,6 @@ from ml_metadata.proto.metadata_store_pb2 import (  # type: ignore[attr-defined]
 )
 from tfx import components as tfx_components
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.components.trainer.executor import GenericExecutor
 from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import pipeline
 from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
@@ -21,10 +20,12 @@ from components.model_report.config import DatasetFacts
 from components.pusher.component import Pusher
 from components.pusher.executor import KEEP_VERSIONS
 from components.ratings_example_gen.component import RatingsExampleGen
+from components.ratings_example_gen.config import SplitMethod
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
 from components.served_model.component import ServedModel
 from components.served_model.properties import SPLIT_IDENTITY
 from components.serving_validator.component import ServingValidator
+from components.trainer.executor import Executor as TrainerExecutor
 from pipeline.config import PipelineConfig
 from pipeline.source_fingerprint import source_fingerprint
 from schema import features
@@ -49,23 +50,11 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         disable_statistics=True,  # StatisticsGen has those of the raw features
     )
     transform.add_upstream_node(data_gate)
-    trainer = tfx_components.Trainer(
-        run_fn="components.trainer.run_fn.run_fn",
-        custom_executor_spec=executor_spec.ExecutorClassSpec(GenericExecutor),
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        train_args=TrainArgs(splits=[SPLITS[TRAIN]]),
-        eval_args=EvalArgs(splits=[SPLITS[VALID]]),
-        custom_config={
-            "model_config": config.model.to_json(),
-            "train_config": config.train.to_json(),
-        },
-    )
     served_model = ServedModel(
         example_gen.outputs["examples"],
         serving_dir=str(config.serving),
         split_identity=config.example_gen.split_identity,
+        split_by_time=config.example_gen.split is SplitMethod.TIME,
         training_config=" ".join(
             (
                 config.example_gen.to_json(),
@@ -78,6 +67,20 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
                 source_fingerprint("components.trainer.run_fn"),
             )
         ),
+    )
+    trainer = tfx_components.Trainer(
+        run_fn="components.trainer.run_fn.run_fn",
+        custom_executor_spec=executor_spec.ExecutorClassSpec(TrainerExecutor),
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        base_model=served_model.outputs["model"],
+        train_args=TrainArgs(splits=[SPLITS[TRAIN]]),
+        eval_args=EvalArgs(splits=[SPLITS[VALID]]),
+        custom_config={
+            "model_config": config.model.to_json(),
+            "train_config": config.train.to_json(),
+        },
     )
     evaluator = tfx_components.Evaluator(
         examples=example_gen.outputs["examples"],
@@ -128,8 +131,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         schema_gen: ["schema.features"],
         data_gate: ["components.data_gate.component"],
         transform: ["components.transform.preprocessing"],
-        trainer: ["components.trainer.run_fn"],
         served_model: ["components.served_model.component"],
+        trainer: ["components.trainer.run_fn"],
         evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
         serving_validator: ["components.serving_validator.component"],
         pusher: ["components.pusher.component"],
@@ -148,8 +151,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             example_validator,
             data_gate,
             transform,
-            trainer,
             served_model,
+            trainer,
             evaluator,
             serving_validator,
             pusher,

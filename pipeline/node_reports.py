@@ -14,6 +14,7 @@ from components.ratings_example_gen import counts
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
 from components.trainer.history import best_epoch, read_history
+from components.trainer.start import Start
 
 Artifacts = Mapping[str, types.Artifact]
 
@@ -65,9 +66,12 @@ def _trainer(artifacts: Artifacts) -> NodeReport:
     folder = artifacts["model_run"].uri
     epochs = read_history(folder)
     best = best_epoch(epochs)
+    start = Start.read(folder)
     return NodeReport(
-        f"best of {len(epochs)} epochs is {best.number}: validation RMSE {best.validation_rmse:.4f}",
+        f"best of {len(epochs)} epochs is {best.number}: validation RMSE {best.validation_rmse:.4f}; "
+        + start.text,
         {
+            "start": dataclasses.asdict(start),
             "epochs": len(epochs),
             "best_epoch": best.number,
             "validation": {"rmse": best.validation_rmse, "mae": best.validation_mae},

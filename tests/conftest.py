@@ -15,7 +15,9 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, sche
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.deepfm.config import DeepFMConfig
+from components.served_model.properties import BASELINE_VERSION
 from components.trainer.config import TrainConfig
+from components.trainer.executor import COLD_REASON
 from components.trainer.run_fn import run_fn
 from components.transform.config import TransformConfig
 from components.transform.preprocessing import preprocessing_fn
@@ -113,9 +115,9 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train(data, tmp_path_factory):
-    """Train as TFX's Trainer does; return the folder that holds `model` and `run`."""
+    """Train as TFX's Trainer does, with another such folder as a base; return that of `model` and `run`."""
 
-    def run(model_config=None, **train_config):
+    def run(model_config=None, *, base=None, base_version=7, **train_config):
         folder = tmp_path_factory.mktemp("trained")
         run_fn(
             FnArgs(
@@ -124,7 +126,10 @@ def train(data, tmp_path_factory):
                 transform_graph_path=str(data.folder / "graph"),
                 serving_model_dir=str(folder / "model"),
                 model_run_dir=str(folder / "run"),
+                base_model=None if base is None else str(base / "model"),
                 custom_config={
+                    BASELINE_VERSION: base_version,
+                    COLD_REASON: "" if base else "no model was served before this one",
                     "model_config": (
                         model_config or DeepFMConfig(embedding_dim=4, hidden_units=(8,))
                     ).to_json(),

@@ -21,6 +21,9 @@ from schema import features
 
 _Field = TypeVar("_Field", CategoricalField, NumericField)
 
+_GMF, _MLP = "gmf_", "mlp_"  # of the embeddings of the halves of NeuMF
+_PREFIXES = ("", _GMF, _MLP)
+
 
 def build_model(
     config: DeepFMConfig,
@@ -70,11 +73,31 @@ def build_model(
         case "mlp":
             parts = [builder.deep(builder.embeddings())]
         case "neumf":
-            parts = [builder.gmf(builder.embeddings("gmf_")), builder.deep(builder.embeddings("mlp_"))]
+            parts = [builder.gmf(builder.embeddings(_GMF)), builder.deep(builder.embeddings(_MLP))]
     rating = Combination(rating_mean, name="combination")(parts)
     if config.clip_rating:
         rating = RatingRange(features.MIN_RATING, features.MAX_RATING, name="rating_range")(rating)
     return keras.Model(builder.inputs, rating, name=config.architecture)
+
+
+def embedding_tables(model: keras.Model, fields: Sequence[CategoricalField]) -> dict[str, str]:
+    """Return which field each embedding table of a model belongs to.
+
+    Args:
+        model: Of `build_model`.
+        fields: At least those that the model was built with.
+
+    Returns:
+        Names of fields by the path of a table, which has a row for each index.
+    """
+    by_layer = {field.index_name: field.name for field in fields}  # the terms of the first-order part
+    for prefix in _PREFIXES:
+        by_layer |= {f"{prefix}{field.name}_embedding": field.name for field in fields}
+    return {
+        weight.path: by_layer[weight.path.split("/")[-2]]
+        for weight in model.weights
+        if weight.name == "table"
+    }
 
 
 class _Builder:

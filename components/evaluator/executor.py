@@ -11,7 +11,7 @@ from tfx.utils import io_utils
 from components import progress
 from components.evaluator.properties import TEST_RMSE
 from components.evaluator.results import BASELINE_FILE, read_evaluation
-from components.served_model.properties import BASELINE_VERSION, COMPARABLE
+from components.served_model.properties import BASELINE_VERSION, UNFAIR
 
 
 class Executor(tfx_evaluator.Executor):
@@ -29,11 +29,8 @@ class Executor(tfx_evaluator.Executor):
         if not version:
             # "Was": this may run again after the model that it judges has been pushed.
             baseline = "no model was served before this one: judged by the absolute bound alone"
-        elif not served.get_int_custom_property(COMPARABLE):
-            baseline = (
-                f"version {version} was trained on another split and may have seen the test rows: "
-                "judged by the absolute bound alone"
-            )
+        elif unfair := served.get_string_custom_property(UNFAIR):
+            baseline = f"version {version} {unfair}: judged by the absolute bound alone"
         else:
             baseline = f"compared with version {version}"
         if not baseline.startswith("compared"):

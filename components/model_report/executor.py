@@ -24,6 +24,7 @@ from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.report import Report
 from components.trainer.config import TrainConfig
 from components.trainer.history import read_history
+from components.trainer.start import Start
 
 _SOFTWARE = {"TFX": "tfx", "TensorFlow": "tensorflow", "Keras": "keras"}
 
@@ -47,6 +48,7 @@ class Executor(base_executor.BaseExecutor):
             train=TrainConfig.from_json(exec_properties["train_config"]),
             evaluator=EvaluatorConfig.from_json(exec_properties["evaluator_config"]),
             counts=counts.read(inputs["rejected_rows"].uri),
+            start=Start.read(inputs["model_run"].uri),
             epochs=read_history(inputs["model_run"].uri),
             evaluation=read_evaluation(inputs["evaluation"].uri),
             serving=Report.read(inputs["infra_blessing"].uri),

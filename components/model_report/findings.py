@@ -14,6 +14,7 @@ from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
 from components.trainer.config import TrainConfig
 from components.trainer.history import Epoch, best_epoch
+from components.trainer.start import Start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Findings:
     train: TrainConfig
     evaluator: EvaluatorConfig
     counts: dict[str, RowCounts]  # by file
+    start: Start
     epochs: tuple[Epoch, ...]  # at least one
     evaluation: Evaluation
     serving: Report

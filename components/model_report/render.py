@@ -55,6 +55,7 @@ def _environment(**options: Any) -> jinja2.Environment:
     )
     environment.filters |= {
         "count": "{:,}".format,
+        "capitalized": lambda text: text[0].upper() + text[1:],
         "share": "{:.0%}".format,
         "stars": "{:.4f}".format,
         "change": _change,

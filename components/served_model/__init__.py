@@ -1,1 +1,1 @@
-"""ServedModel: the model now served, read from the serving folder; the Evaluator's baseline."""
+"""ServedModel: the model now served, which the Trainer begins with and the gates compare with."""

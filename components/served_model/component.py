@@ -15,6 +15,7 @@ class ServedModelSpec(types.ComponentSpec):
     PARAMETERS = {
         "serving_dir": ExecutionParameter(type=str),
         "split_identity": ExecutionParameter(type=str),
+        "split_by_time": ExecutionParameter(type=int),
         "training_config": ExecutionParameter(type=str),
         # Set by the driver:
         "baseline_version": ExecutionParameter(type=int, optional=True),
@@ -26,7 +27,7 @@ class ServedModelSpec(types.ComponentSpec):
 
 
 class ServedModel(base_component.BaseComponent):
-    """Copy the served version into an artifact: the baseline of this run.
+    """Copy the served version into an artifact: what this run begins with and is compared with.
 
     In place of a Resolver: what is compared against is what is really being served, after a rollback
     too, and open-source Kubeflow runs it. Where this very run already pushed what is served (the same
@@ -37,7 +38,9 @@ class ServedModel(base_component.BaseComponent):
       examples: of RatingsExampleGen.
       serving_dir: folder of the model's numbered versions; may be missing or empty.
       split_identity: how this run divides its rows. A served model that was trained on another division
-        may have seen this run's test rows, so it is no fair baseline.
+        may have seen this run's test rows, so it is no fair baseline and no fair start.
+      split_by_time: whether the test rows are the latest ones. Then a served model that was trained on
+        later ratings than this run may have seen them too.
       training_config: all that the training depends on beside the examples.
 
     Outputs:
@@ -49,13 +52,20 @@ class ServedModel(base_component.BaseComponent):
     DRIVER_CLASS = Driver
 
     def __init__(
-        self, examples: types.BaseChannel, *, serving_dir: str, split_identity: str, training_config: str
+        self,
+        examples: types.BaseChannel,
+        *,
+        serving_dir: str,
+        split_identity: str,
+        split_by_time: bool,
+        training_config: str,
     ) -> None:
         super().__init__(
             spec=ServedModelSpec(
                 examples=examples,
                 serving_dir=serving_dir,
                 split_identity=split_identity,
+                split_by_time=int(split_by_time),
                 training_config=training_config,
                 model=types.Channel(type=standard_artifacts.Model),
             )

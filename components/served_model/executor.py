@@ -1,5 +1,6 @@
 """How the baseline becomes an artifact."""
 
+import math
 import os
 from typing import Any
 
@@ -11,10 +12,10 @@ from tfx.utils import io_utils, path_utils
 from components import progress
 from components.served_model.properties import (
     BASELINE_VERSION,
-    COMPARABLE,
     NO_VERSION,
     SPLIT_IDENTITY,
     TRAINING_IDENTITY,
+    UNFAIR,
 )
 from serving import versions
 
@@ -35,14 +36,28 @@ class Executor(base_executor.BaseExecutor):
         model.set_int_custom_property(BASELINE_VERSION, version)
         model.set_string_custom_property(TRAINING_IDENTITY, exec_properties[TRAINING_IDENTITY])
         if version == NO_VERSION:
-            model.set_int_custom_property(COMPARABLE, 0)
             progress.report(1.0, "nothing is served yet")
             return
         serving_dir = exec_properties["serving_dir"]
         manifest = versions.manifest(serving_dir, version)
-        comparable = manifest.get(SPLIT_IDENTITY) == exec_properties[SPLIT_IDENTITY]
-        model.set_int_custom_property(COMPARABLE, int(comparable))
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        unfair = _unfair(
+            manifest,
+            exec_properties[SPLIT_IDENTITY],
+            bool(exec_properties["split_by_time"]),
+            examples.get_int_custom_property(versions.LAST_RATING),
+        )
+        model.set_string_custom_property(UNFAIR, unfair)
         source = os.path.join(serving_dir, str(version))
         io_utils.copy_dir(source, path_utils.serving_model_path(model.uri))
         text = f"version {version}"
-        progress.report(1.0, text if comparable else f"{text}, trained on another split: not compared")
+        progress.report(1.0, f"{text} {unfair}" if unfair else text)
+
+
+def _unfair(manifest: dict[str, Any], split_identity: str, split_by_time: bool, last_rating: int) -> str:
+    """Return why a version may have seen the test rows of this run, whose training ends at `last_rating`."""
+    if manifest.get(SPLIT_IDENTITY) != split_identity:
+        return "was trained on another split and may have seen the test rows"
+    if split_by_time and manifest.get(versions.LAST_RATING, math.inf) > last_rating:
+        return "was trained on later ratings and may have seen the test rows"
+    return ""

@@ -3,6 +3,6 @@
 BASELINE_VERSION = "baseline_version"  # int; NO_VERSION where there is none
 TRAINING_IDENTITY = "training_identity"  # string; all that the training of a run depends on
 SPLIT_IDENTITY = "split_identity"  # string; what decides which rows are test rows
-COMPARABLE = "comparable"  # int property of the artifact: 1 if it is a fair baseline
+UNFAIR = "unfair"  # string property of the artifact: why it may have seen this run's test rows; "" if not
 
 NO_VERSION = 0

@@ -1,6 +1,7 @@
 """The training that TFX's Trainer hosts."""
 
 import os
+from collections.abc import Sequence
 
 import keras
 import tensorflow_transform as tft
@@ -11,10 +12,14 @@ from components import progress
 from components.deepfm.config import DeepFMConfig
 from components.deepfm.fields import CategoricalField, NumericField
 from components.deepfm.model import build_model
+from components.served_model.properties import BASELINE_VERSION
+from components.trainer import warm_start
 from components.trainer.batches import Batches
 from components.trainer.config import TrainConfig
+from components.trainer.executor import COLD_REASON
 from components.trainer.export import export
 from components.trainer.history import HISTORY_FILE, VALIDATION_RMSE
+from components.trainer.start import Start
 from schema import features
 
 KERAS_MODEL_PATH = os.path.join("assets.extra", "model.keras")
@@ -24,9 +29,13 @@ def run_fn(fn_args: FnArgs) -> None:
     """Train the configured model and export it.
 
     Args:
-      fn_args: from TFX. `custom_config` holds `model_config` and `train_config` as JSON. The SavedModel
-        goes to `serving_model_dir`, with the Keras model in its assets.extra; the TensorBoard logs and
-        the history go to `model_run_dir`.
+      fn_args: from TFX. `custom_config` holds `model_config` and `train_config` as JSON, and what the
+        executor says of `base_model`, whose weights the training begins with where they fit. The SavedModel
+        goes to `serving_model_dir`, with the Keras model and what a warm start needs in its assets.extra;
+        the TensorBoard logs, the history and the start go to `model_run_dir`.
+
+    Raises:
+      RunStoppedError: what the base model carries for a warm start is damaged.
     """
     model_config = DeepFMConfig.from_json(fn_args.custom_config["model_config"])
     config = TrainConfig.from_json(fn_args.custom_config["train_config"])
@@ -53,13 +62,24 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     progress.report(0.0, "reading the examples")
     rating_mean, rows = train.mean_label()
+    fields = categorical_fields(transform_output)
+    vocabularies = {
+        feature.name: transform_output.vocabulary_by_name(feature.vocabulary_name)
+        for feature in features.CATEGORICAL
+    }
     model = build_model(
         model_config,
-        categorical_fields(transform_output),
+        fields,
         [NumericField(name=f.name, input_name=f.z_score_name) for f in features.NUMERIC],
         rating_mean=rating_mean,
         seed=config.seed,
     )
+    start = _begin(model, model_config, config, fields, vocabularies, fn_args)
+    progress.report(0.0, start.text)
+    fileio.makedirs(fn_args.model_run_dir)
+    start.write(fn_args.model_run_dir)
+    if start.version is not None:
+        config = config.after_warm_start
     steps = -(-rows // config.batch_size)
     model.compile(
         optimizer=_optimizer(config, steps),
@@ -70,7 +90,6 @@ def run_fn(fn_args: FnArgs) -> None:
             keras.metrics.MeanMetricWrapper(absolute_errors, name="mae"),
         ],
     )
-    fileio.makedirs(fn_args.model_run_dir)
     model.fit(
         train.dataset(),
         validation_data=valid.dataset(),
@@ -98,6 +117,30 @@ def run_fn(fn_args: FnArgs) -> None:
     keras_path = os.path.join(fn_args.serving_model_dir, KERAS_MODEL_PATH)
     fileio.makedirs(os.path.dirname(keras_path))
     model.save(keras_path)
+    taken = warm_start.snapshot(model, model_config, vocabularies)
+    warm_start.write(taken, fn_args.serving_model_dir)
+
+
+def _begin(
+    model: keras.Model,
+    model_config: DeepFMConfig,
+    config: TrainConfig,
+    fields: Sequence[CategoricalField],
+    vocabularies: warm_start.Vocabularies,
+    fn_args: FnArgs,
+) -> Start:
+    """Give the model the weights of the base model if there is one and it fits."""
+    if config.cold:
+        return Start(version=None, reason="asked for")
+    if fn_args.base_model is None:
+        return Start(version=None, reason=fn_args.custom_config[COLD_REASON])
+    version = fn_args.custom_config[BASELINE_VERSION]
+    try:
+        served = warm_start.read(fn_args.base_model)
+        entries = warm_start.take_over(model, model_config, fields, vocabularies, served)
+    except warm_start.DoesNotFitError as error:
+        return Start(version=None, reason=f"version {version} does not fit: {error}")
+    return Start(version=version, entries=entries)
 
 
 @keras.saving.register_keras_serializable(package="deepfm")

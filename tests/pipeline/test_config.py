@@ -96,6 +96,10 @@ def test_the_notebook_s_training(config):
         "patience": 3,
         "learning_rate": 0.001,
         "averaging_epochs": 0.0,
+        "cold": False,
+        "warm_epochs": 3,
+        "warm_learning_rate": 0.001,
+        "warm_averaging_epochs": 0.0,
         "seed": 0,
     }
 

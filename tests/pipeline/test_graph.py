@@ -9,6 +9,7 @@ from tfx.dsl.compiler import compiler
 from tfx.dsl.components.common.resolver import Resolver
 
 import pipeline.source_fingerprint
+from components.ratings_example_gen.config import SplitMethod
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.source_fingerprint import source_fingerprint
@@ -105,7 +106,7 @@ def test_no_node_is_a_resolver(graph):
         ("ExampleValidator", {"StatisticsGen", "ImportSchemaGen"}),
         ("DataGate", {"ExampleValidator"}),
         ("Transform", {"RatingsExampleGen", "ImportSchemaGen", "DataGate"}),
-        ("Trainer", {"Transform", "ImportSchemaGen"}),
+        ("Trainer", {"Transform", "ImportSchemaGen", "ServedModel"}),
         ("Evaluator", {"RatingsExampleGen", "Trainer", "ServedModel"}),
         ("ServingValidator", {"RatingsExampleGen", "Transform", "Trainer", "ServedModel"}),
         ("Pusher", {"Evaluator", "ServingValidator"}),
@@ -114,6 +115,26 @@ def test_no_node_is_a_resolver(graph):
 )
 def test_a_node_waits_for(nodes, node, upstream):
     assert {node.id for node in nodes[node].upstream_nodes} == upstream
+
+
+def test_what_is_served_is_the_start_of_the_training(nodes):
+    assert _inputs(nodes["Trainer"]) == {
+        "examples": "Transform.transformed_examples",
+        "transform_graph": "Transform.transform_graph",
+        "schema": "ImportSchemaGen.schema",
+        "base_model": "ServedModel.model",
+    }
+
+
+@pytest.mark.parametrize(("split", "by_time"), [(SplitMethod.RANDOM, 0), (SplitMethod.TIME, 1)])
+def test_what_is_served_is_held_against_the_split(config, split, by_time):
+    example_gen = dataclasses.replace(config.example_gen, split=split)
+    nodes = {
+        n.id: n for n in create_pipeline(dataclasses.replace(config, example_gen=example_gen)).components
+    }
+    properties = nodes["ServedModel"].exec_properties
+    assert properties["split_identity"] == example_gen.split_identity
+    assert properties["split_by_time"] == by_time
 
 
 def test_what_is_served_is_the_baseline_of_both_gates(nodes):
@@ -167,7 +188,7 @@ def test_the_nodes_that_tfx_hosts_run_the_project_s_modules(nodes):
         for node in ("Trainer", "Evaluator", "Pusher", "RatingsExampleGen")
     }
     assert executors == {
-        "Trainer": "tfx.components.trainer.executor.GenericExecutor",
+        "Trainer": "components.trainer.executor.Executor",
         "Evaluator": "components.evaluator.executor.Executor",
         "Pusher": "components.pusher.executor.Executor",
         "RatingsExampleGen": "components.ratings_example_gen.executor.Executor",
@@ -257,7 +278,11 @@ def test_the_fingerprint_is_part_of_the_cache_key(graph, nodes):
         ("components/evaluator/executor.py", {"Evaluator"}),
         ("components/evaluator/rating_errors.py", {"Evaluator", "ModelReport"}),
         ("components/serving_validator/session_check.py", {"ServingValidator"}),
-        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher", "ModelReport"}),
+        (
+            "serving/versions.py",
+            {"RatingsExampleGen", "ServedModel", "ServingValidator", "Pusher", "ModelReport"},
+        ),
+        ("components/trainer/warm_start.py", {"Trainer", "ServingValidator"}),
         ("components/model_report/report.html.jinja", {"ModelReport"}),
     ],
 )

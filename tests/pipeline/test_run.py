@@ -120,6 +120,11 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
         summary["evaluation"]["baseline"]
         == "no model was served before this one: judged by the absolute bound alone"
     )
+    assert summary["start"] == {
+        "version": None,
+        "reason": "no model was served before this one",
+        "entries": {},
+    }
     assert summary["serving_validation"]["largest_difference"] < 1e-5
     assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
     assert versions.versions(summary["serving_dir"]) == [1]
@@ -236,6 +241,20 @@ def test_runs_killed_at_a_node_are_taken_up_there(project, first):
         assert not list((artifacts / node).glob(f"*/{leftover}"))
         assert project.executions()[node, "RUNNING"] == 0
         assert project.executions()[node, "FAILED"] == 1
+    assert summary["start"]["version"] == 1
+    assert summary["start"]["entries"][features.UID.name] == {"kept": 150, "new": 0, "gone": 0}
+
+
+def test_a_warm_run_begins_again_with_the_version_that_it_began_with(project, first):
+    before, _ = project.run("--seed", "2")
+    pushed = before["pushed_version"]
+    assert pushed == max(versions.versions(before["serving_dir"]))
+    assert before["start"]["version"] == pushed - 1
+    summary, _ = project.run("--seed", "2")
+    assert sorted(summary["cached_nodes"]) == sorted(NODES)
+    assert summary["start"] == before["start"]
+    summary, _ = project.run("--seed", "2", "--cold")
+    assert summary["start"] == {"version": None, "reason": "asked for", "entries": {}}
 
 
 def test_data_that_the_schema_does_not_know_stop_the_run(project, tmp_path):

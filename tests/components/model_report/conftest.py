@@ -13,6 +13,7 @@ from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
 from components.trainer.config import TrainConfig
 from components.trainer.history import Epoch
+from components.trainer.start import Entries, Start
 from schema import features
 
 
@@ -49,6 +50,13 @@ def findings():
                 collections.Counter(train=848_518, valid=50_248, test=100_243),
             ),
         },
+        start=Start(
+            version=1,
+            entries={
+                features.UID.name: Entries(kept=6030, new=10, gone=2),
+                features.MID.name: Entries(kept=3700, new=6, gone=0),
+            },
+        ),
         epochs=(
             Epoch(number=1, train_rmse=0.93, validation_rmse=0.9, validation_mae=0.7),
             Epoch(number=2, train_rmse=0.87, validation_rmse=0.8612, validation_mae=0.68),

@@ -20,6 +20,7 @@ from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.report import Report
 from components.trainer.config import TrainConfig
 from components.trainer.history import HISTORY_FILE
+from components.trainer.start import Start
 from schema import features
 
 HISTORY = """epoch,loss,mae,rmse,val_loss,val_mae,val_rmse
@@ -85,6 +86,7 @@ def artifacts(tmp_path, evaluation_folder):
     files = {"users.dat": counts.RowCounts(2, 2), "movies.dat": counts.RowCounts(3, 3), "ratings.dat": rows}
     (tmp_path / "rejected_rows" / counts.COUNTS_FILE).write_text(counts.to_json(files))
     (tmp_path / "model_run" / HISTORY_FILE).write_text(HISTORY)
+    Start(version=None, reason="asked for").write(str(tmp_path / "model_run"))
     figures = {"largest_difference": 1e-7, "predict_ms": 1.25, "rank_ms": 3.5, "bytes": 1000}
     Report([], figures).write(found["infra_blessing"].uri)
     found["pushed_model"].set_int_custom_property("pushed", 1)
@@ -129,6 +131,8 @@ def test_both_files_hold_what_the_artifacts_say(artifacts):
         assert shown in page, shown
         assert shown in card, shown
     assert "best: 0.8000 in epoch 2" in page
+    assert "Cold start: asked for. Epoch 2 of 3 was kept." in page
+    assert "- Cold start: asked for.\n" in card
     assert "epoch 2 of 3 was kept, for its validation RMSE of 0.8000" in card
     assert re.search(r"Film-Noir</th><td class=\"number\">4</td>", page)
     assert "| Genres: Film-Noir | 4 | 0.5000 | 1.0000 | 0.5000 | 1.071 |" in card

@@ -191,6 +191,10 @@ def test_the_card_has_the_usual_sections_and_figures(findings):
         in card
     )
     assert "epoch 2 of 3 was kept, for its validation RMSE of 0.8612" in card
+    assert (
+        "- Warm start from version 1; 6,030 users kept, 10 new, 2 gone; 3,700 movies kept, 6 new, 0 gone.\n"
+        in card
+    )
     assert "test RMSE at most 0.95; against the model then served, at most 0.003 more" in card
     assert "- 100,243 ratings of ml-1m (real), never used to train" in card
     assert "GroupLens" in card

@@ -21,6 +21,7 @@ def publish(tmp_path, serving_dir):
         (folder / versions.SAVED_MODEL).write_bytes(f"graph {fingerprint}".encode())
         (folder / "variables" / "variables.index").write_bytes(b"index")
         (folder / versions.MANIFEST).write_text(json.dumps(manifest))
+        (folder / versions.ASSETS_EXTRA / "warm_start.npz").write_bytes(b"weights")
         return versions.publish(folder, serving_dir, fingerprint=fingerprint)
 
     return run

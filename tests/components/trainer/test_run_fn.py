@@ -7,9 +7,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
+from components.errors import RunStoppedError
 from components.trainer.batches import Batches
 from components.trainer.history import best_epoch, read_history
 from components.trainer.run_fn import KERAS_MODEL_PATH, absolute_errors
+from components.trainer.start import Entries, Start
+from components.trainer.warm_start import WARM_START_FILE
 from schema import features
 from serving.saved_model import SessionModel
 
@@ -102,6 +105,66 @@ def test_the_same_seed_gives_the_same_model_and_another_another(data, train, tra
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-3
+
+
+def test_without_a_base_model_the_start_is_cold(trained):
+    assert Start.read(str(trained / "run")) == Start(
+        version=None, reason="no model was served before this one"
+    )
+
+
+def test_a_warm_start_predicts_at_first_what_the_base_model_does(data, train, trained):
+    # Steps too small to change anything: what is exported is what the training began with.
+    folder = train(base=trained, warm_epochs=1, warm_learning_rate=1e-12, warm_averaging_epochs=0.0, seed=1)
+    np.testing.assert_allclose(
+        keras_predictions(folder, data, VALID), keras_predictions(trained, data, VALID), atol=1e-5
+    )
+    start = Start.read(str(folder / "run"))
+    assert start.version == 7
+    assert start.entries[features.UID.name] == Entries(kept=19, new=0, gone=0)
+    assert start.entries.keys() == {feature.name for feature in features.CATEGORICAL}
+    assert start.text == (
+        "warm start from version 7; 19 users kept, 0 new, 0 gone; 29 movies kept, 0 new, 0 gone"
+    )
+
+
+def test_a_warm_start_trains_by_its_own_settings_and_better_than_from_nothing(train, trained):
+    folder = train(base=trained, warm_epochs=3, epochs=1, patience=3)
+    epochs = read_history(str(folder / "run"))
+    assert len(epochs) == 3
+    assert epochs[0].train_rmse < read_history(str(trained / "run"))[0].train_rmse
+
+
+def test_a_chain_of_warm_starts_carries_on(data, train, trained):
+    settings = {"warm_epochs": 1, "warm_learning_rate": 1e-12, "warm_averaging_epochs": 0.0}
+    second = train(base=train(base=trained, **settings), base_version=8, **settings)
+    assert Start.read(str(second / "run")).version == 8
+    np.testing.assert_allclose(
+        keras_predictions(second, data, VALID), keras_predictions(trained, data, VALID), atol=1e-5
+    )
+
+
+def test_asked_for_a_cold_start_is_one_though_there_is_a_base_model(data, train, trained):
+    folder = train(base=trained, cold=True)
+    assert Start.read(str(folder / "run")) == Start(version=None, reason="asked for")
+    np.testing.assert_array_equal(
+        keras_predictions(folder, data, VALID), keras_predictions(trained, data, VALID)
+    )
+
+
+def test_a_base_model_of_another_architecture_is_a_cold_start_with_the_reason(train, trained):
+    folder = train(DeepFMConfig(embedding_dim=4, hidden_units=(16,)), base=trained)
+    assert Start.read(str(folder / "run")).text == (
+        "cold start: version 7 does not fit: `hidden_units` was [8], is [16]"
+    )
+
+
+def test_a_damaged_base_model_stops_the_run(train, tmp_path):
+    path = tmp_path / "model" / WARM_START_FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK")
+    with pytest.raises(RunStoppedError, match=r"warm_start\.npz, .* is damaged: "):
+        train(base=tmp_path)
 
 
 def test_tensorboard_gets_the_figures_of_each_epoch(trained):
