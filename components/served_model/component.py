@@ -37,7 +37,9 @@ class ServedModel(base_component.BaseComponent):
       examples: of RatingsExampleGen.
       serving_dir: folder of the model's numbered versions; may be missing or empty.
       split_identity: how this run divides its rows. A served model that was trained on another division
-        may have seen this run's test rows, so it is no fair baseline.
+        may have seen this run's test rows, so it is no fair baseline. Of a folder of days the dates decide
+        instead: a served model is a fair baseline if all its training days lie before this run's
+        evaluation span, that is, if its own evaluation span began no later.
       training_config: all that the training depends on beside the examples.
 
     Outputs:

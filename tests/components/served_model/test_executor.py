@@ -5,6 +5,7 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.ratings_example_gen.artifacts import EVALUATION_START
 from components.served_model.executor import Executor
 from components.served_model.properties import BASELINE_VERSION, COMPARABLE, TRAINING_IDENTITY
 from serving import versions
@@ -14,7 +15,10 @@ from serving import versions
 def copy(tmp_path, serving_dir):
     """Run the executor on a version, and return the Model."""
 
-    def run(version, split_identity="random 1"):
+    def run(version, split_identity="random 1", evaluation_start=""):
+        examples = standard_artifacts.Examples()
+        if evaluation_start:
+            examples.set_string_custom_property(EVALUATION_START, evaluation_start)
         model = standard_artifacts.Model()
         model.uri = str(tmp_path / "model")
         Path(model.uri).mkdir()
@@ -25,7 +29,7 @@ def copy(tmp_path, serving_dir):
             "baseline_fingerprint": "one",
             "training_identity": "mine",
         }
-        Executor().Do({"examples": [standard_artifacts.Examples()]}, {"model": [model]}, properties)
+        Executor().Do({"examples": [examples]}, {"model": [model]}, properties)
         return model
 
     return run
@@ -51,6 +55,25 @@ def test_a_model_of_the_same_split_alone_is_comparable(copy, publish, manifest, 
     model = copy(1, "random 1")
     assert model.get_int_custom_property(COMPARABLE) == comparable
     assert Path(model.uri, "Format-Serving", "saved_model.pb").read_bytes() == b"graph one"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "comparable"),
+    [
+        ({"evaluation_start": "2000-12-24"}, 1),  # trained on days up to 2000-12-23
+        ({"evaluation_start": "2000-12-25"}, 1),  # on days up to the one before this evaluation span
+        ({"evaluation_start": "2000-12-26"}, 0),  # on its first day
+        ({"evaluation_start": "2001-01-01"}, 0),
+        ({"split_identity": "spans seed=0 valid=0.05"}, 0),  # does not say
+        ({}, 0),
+    ],
+)
+def test_a_model_whose_training_days_lie_before_the_evaluation_span_is_comparable(
+    copy, publish, manifest, comparable
+):
+    publish("one", **manifest)
+    model = copy(1, "spans seed=0 valid=0.05", evaluation_start="2000-12-25")
+    assert model.get_int_custom_property(COMPARABLE) == comparable
 
 
 def test_no_version_is_an_empty_model(copy):
