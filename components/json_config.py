@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,11 @@ class JsonConfig:
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError(f"`text` must be a JSON object, got {text!r}")
+        return cls.from_values(values)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Return the configuration of plain values by field; as `from_json` otherwise."""
         unknown = sorted(values.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise ValueError(f"`text` names unknown fields: {', '.join(unknown)}")

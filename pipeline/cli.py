@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from components.ratings_example_gen.config import SplitMethod
+from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
 from pipeline import batch_command, serving_commands
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.errors import DatasetError
@@ -38,7 +38,10 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 def run(
     data: Annotated[
         str | None,
-        typer.Option(help="Folder or zip in MovieLens 1M's format; downloaded or generated if not given."),
+        typer.Option(
+            help="Folder or zip in MovieLens 1M's format, or a folder of days; "
+            "downloaded or generated if not given."
+        ),
     ] = None,
     preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
     seed: Annotated[
@@ -47,6 +50,19 @@ def run(
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
     cold: Annotated[
         bool, typer.Option("--cold", help="Train from nothing, not from the served model.")
+    ] = False,
+    date: Annotated[
+        str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Days to train on, before the evaluation span; all if not given."),
+    ] = None,
+    evaluation_days: Annotated[
+        int, typer.Option(min=1, help="Days of the evaluation span.")
+    ] = SpanConfig.evaluation_days,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
     ] = False,
     runs: Runs = Path("runs"),
 ) -> None:
@@ -63,6 +79,28 @@ def run(
         )
     except (DatasetError, OSError) as error:
         raise stop(str(error)) from error
+    given = {"--date": date, "--window": window, "--allow-missing": allow_missing}
+    unfit = [name for name, value in given.items() if value]
+    if unfit and not dataset.last_day:
+        raise stop(
+            f"{dataset.origin} is no folder of days: leave {unfit[0]} out, or make one: `deepfm split-spans`"
+        )
+    if dataset.last_day and not date:
+        raise stop(f"{dataset.origin} is a folder of days, the last is {dataset.last_day}: give --date")
+    try:
+        spans = (
+            SpanConfig(
+                run_date=date,
+                window_days=window,
+                evaluation_days=evaluation_days,
+                allow_missing=allow_missing,
+            )
+            if date
+            else None
+        )
+        example_gen = ExampleGenConfig(split=split, spans=spans)
+    except ValueError as error:
+        raise stop(str(error)) from error
     config = PipelineConfig(
         dataset=dataset.name,
         data_folder=dataset.folder,
@@ -74,7 +112,7 @@ def run(
     config = dataclasses.replace(
         config,
         train=dataclasses.replace(config.train, seed=seed, cold=cold),
-        example_gen=dataclasses.replace(config.example_gen, split=split),
+        example_gen=example_gen,
     )
     facts = {
         "dataset": {
@@ -86,10 +124,12 @@ def run(
         "preset": preset.value,
         "seed": seed,
         "split": split.value,
+        "spans": spans and dataclasses.asdict(spans),
         "serving_dir": str(config.serving),
     }
     kind = "generated data" if config.generated else "real data"
-    say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {split.value} split")
+    division = f"evaluation span {spans.evaluation_start} to {date}" if spans else f"{split.value} split"
+    say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
     raise typer.Exit(local.run(config, facts, console).status)
 
 
@@ -109,6 +149,33 @@ def generate_data(
     except (DatasetError, ValueError, OSError) as error:
         raise stop(str(error)) from error
     say(f"{marker.name}: {ratings:,} ratings in {output}")
+
+
+@app.command("split-spans")
+def split_spans(
+    data: Annotated[str, typer.Argument(help="Folder or zip in MovieLens 1M's format.")],
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write ratings as a folder of days, which `deepfm run --date` takes."""
+    from pipeline.dataset.days import split_by_day  # noqa: PLC0415
+    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
+
+    try:
+        dataset = resolve(data, cache_dir=_CACHE, work_dir=runs / ".unpacked", notify=say)
+        if dataset.last_day:
+            raise stop(f"{dataset.origin} is a folder of days already")
+        with console.status("splitting") as shown:
+            days = split_by_day(
+                dataset.folder, output, report=lambda share: shown.update(f"{share:.0%} of the ratings")
+            )
+    except (DatasetError, OSError) as error:
+        raise stop(str(error)) from error
+    say(f"{days.lines:,} ratings in {output}: {days.count:,} days from {days.first} to {days.last}")
+    if days.quiet:
+        say(f"{days.quiet:,} of them have no ratings: an empty file")
+    if days.without_time:
+        say(f"{days.without_time:,} lines without a usable time went with the line before them")
 
 
 @app.command()

@@ -20,7 +20,7 @@ class PipelineConfig:
     """Everything that the graph depends on."""
 
     dataset: str  # name; one component of every path
-    data_folder: Path  # holds ratings.dat, movies.dat and users.dat
+    data_folder: Path  # holds ratings.dat, movies.dat and users.dat, or folders of days
     root: Path  # everything that runs on this dataset leave behind
     generated: bool  # the ratings were drawn by a program, not given by people
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known

@@ -141,8 +141,14 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
     table.add_row(
         "rows",
         f"{summary['rows_read']:,} read, {summary['rows_accepted']:,} accepted, "
-        f"{sum(rejected.values()):,} rejected" + (f" ({reasons})" if reasons else ""),
+        f"{sum(rejected.values()):,} rejected"
+        + (f" ({reasons})" if reasons else "")
+        + (f", {summary['rows_replaced']:,} replaced by later ratings" if summary["rows_replaced"] else ""),
     )
+    if days := summary.get("days"):
+        missing = f"; missing: {', '.join(days['missing'])}" if days["missing"] else ""
+        parts = ", ".join(f"{part} {' to '.join(days[part])}" for part in ("training", "evaluation"))
+        table.add_row("days", parts + missing)
     slices = summary["metrics"]["test"]
     overall = slices["overall"]
     floor = summary["dataset"]["noise_floor_rmse"]

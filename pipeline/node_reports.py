@@ -1,6 +1,7 @@
 """What a finished node's artifacts say: its main figures in a few words, and its part of the summary."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from components.evaluator.results import read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE
 from components.pusher.executor import pushed_version
 from components.ratings_example_gen import counts
+from components.ratings_example_gen.artifacts import SPANS
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
 from components.trainer.history import best_epoch, read_history
@@ -34,7 +36,13 @@ def report(node: str, artifacts: Artifacts) -> NodeReport:
 
 
 def _example_gen(artifacts: Artifacts) -> NodeReport:
-    return ingestion(artifacts["rejected_rows"].uri)
+    found = ingestion(artifacts["rejected_rows"].uri)
+    spans = artifacts["examples"].get_string_custom_property(SPANS)
+    if not spans:
+        return found
+    days = json.loads(spans)
+    missing = f"; without {', '.join(days['missing'])}" if days["missing"] else ""
+    return NodeReport(found.text + missing, {**found.summary, "days": days})
 
 
 def ingestion(folder: str) -> NodeReport:
@@ -42,12 +50,14 @@ def ingestion(folder: str) -> NodeReport:
     files = counts.read(folder)
     ratings = files[RATINGS_FILE]
     splits = ", ".join(f"{name} {n:,}" for name, n in ratings.splits.items())
+    replaced = f", {ratings.replaced:,} replaced" if ratings.replaced else ""
     return NodeReport(
-        f"{ratings.read:,} lines, {ratings.rejected_total:,} rejected; {splits}",
+        f"{ratings.read:,} lines, {ratings.rejected_total:,} rejected{replaced}; {splits}",
         {
             "rows_read": ratings.read,
             "rows_accepted": ratings.accepted,
             "rows_rejected": dict(ratings.rejected),
+            "rows_replaced": ratings.replaced,
             "rows_by_split": dict(ratings.splits),
             "files": {
                 name: {"read": f.read, "accepted": f.accepted, "rejected": dict(f.rejected)}

@@ -73,6 +73,7 @@ def test_the_commands_do_what_the_readme_says(checkout):
         "deepfm plot-model deepfm.png",
         "deepfm plot-model deep.svg --architecture deep --preset notebook",
         "deepfm generate-data small --ratings 20000 --users 300 --movies 200",
+        "deepfm split-spans small small-days",
         "deepfm batch --top 10 --output recommendations",
     ]
     printed = bash(SHELL[0], checkout)
@@ -122,7 +123,8 @@ def test_the_commands_do_what_the_readme_says(checkout):
     bash(SHELL[13], checkout)
     assert "<svg" in (checkout / "deep.svg").read_text()
     assert "20,000 ratings in small" in bash(SHELL[14], checkout)
-    assert "150 rows read, 0 rejected" in bash(SHELL[15], checkout)
+    assert "20,000 ratings in small-days: " in bash(SHELL[15], checkout)
+    assert "150 rows read, 0 rejected" in bash(SHELL[16], checkout)
     assert len(pq.read_table(checkout / "recommendations")) == 1500
 
 
@@ -138,6 +140,10 @@ def test_make_run_passes_every_option_on():
         "PRESET=notebook",
         "SEED=3",
         "SPLIT=time",
+        "DATE=2000-12-31",
+        "WINDOW=365",
+        "EVALUATION_DAYS=7",
+        "ALLOW_MISSING=1",
         "RUNS=r",
     ]
     printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -145,7 +151,8 @@ def test_make_run_passes_every_option_on():
         re.sub(r"\s+\\?\s*", " ", printed)
         .strip()
         .endswith(
-            '.venv/bin/deepfm run --data "a b" --preset "notebook" --seed "3" --split "time" --runs "r"'
+            '.venv/bin/deepfm run --data "a b" --preset "notebook" --seed "3" --split "time" '
+            '--date "2000-12-31" --window "365" --evaluation-days "7" --allow-missing --runs "r"'
         )
     )
 

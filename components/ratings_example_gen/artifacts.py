@@ -3,6 +3,11 @@
 from tfx.types.artifact import Artifact
 
 INPUT_FINGERPRINT = "input_fingerprint"  # execution property, and string property of the examples
+INPUTS = "inputs"  # execution property: the files that are read, an `inputs.Inputs` as JSON
+
+# String properties of the examples of a folder of days.
+EVALUATION_START = "evaluation_start"  # first day of the evaluation span; the training days lie before it
+SPANS = "spans"  # `inputs.Inputs.days` as JSON
 
 
 class RejectedRows(Artifact):

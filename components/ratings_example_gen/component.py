@@ -5,7 +5,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, Catalogue, RejectedRows
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, INPUTS, Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.ratings_example_gen.driver import Driver
 from components.ratings_example_gen.executor import Executor
@@ -17,7 +17,9 @@ class RatingsExampleGenSpec(types.ComponentSpec):
     PARAMETERS = {
         "input_base": ExecutionParameter(type=str),
         "example_gen_config": ExecutionParameter(type=str),
-        INPUT_FINGERPRINT: ExecutionParameter(type=str, optional=True),  # set by the driver
+        # Set by the driver:
+        INPUT_FINGERPRINT: ExecutionParameter(type=str, optional=True),
+        INPUTS: ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {}
     OUTPUTS = {
@@ -28,10 +30,11 @@ class RatingsExampleGenSpec(types.ComponentSpec):
 
 
 class RatingsExampleGen(base_beam_component.BaseBeamComponent):
-    """Ingest a MovieLens folder: parse, join, reject, split.
+    """Ingest a MovieLens folder, or a window of a folder of days: parse, join, reject, split.
 
     Args:
-      input_base: folder that holds ratings.dat, movies.dat and users.dat.
+      input_base: folder that holds ratings.dat, movies.dat and users.dat, or folders of days as
+        spans.py describes them, where the configuration says which days to read.
       config: how to split and how much to tolerate.
 
     Outputs:

@@ -16,11 +16,14 @@ COUNTS_FILE = "_counts.json"  # the underscore hides it from Parquet readers of 
 class RowCounts:
     """Counts of one file, or of a part of it; they add up by `+`."""
 
-    read: int = 0  # lines
+    read: int = 0  # lines, each accepted, rejected or replaced
     accepted: int = 0  # rows
     rejected: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by reason
     splits: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # by split
     times: list[int] = dataclasses.field(default_factory=list)  # first and last of a training row, in seconds
+    replaced: int = 0  # rows, by a later span's rating of the same user and movie
+    read_by_file: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    rejected_by_file: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def __add__(self, other: Self) -> Self:
         times = self.times + other.times
@@ -30,6 +33,9 @@ class RowCounts:
             self.rejected + other.rejected,
             self.splits + other.splits,
             [min(times), max(times)] if times else [],
+            self.replaced + other.replaced,
+            self.read_by_file + other.read_by_file,
+            self.rejected_by_file + other.rejected_by_file,
         )
 
     @property
@@ -57,6 +63,9 @@ def from_json(text: str) -> dict[str, RowCounts]:
             collections.Counter(values["rejected"]),
             collections.Counter(values["splits"]),
             values["times"],
+            values["replaced"],
+            collections.Counter(values["read_by_file"]),
+            collections.Counter(values["rejected_by_file"]),
         )
         for name, values in json.loads(text).items()
     }

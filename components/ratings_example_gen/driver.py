@@ -1,4 +1,4 @@
-"""What makes RatingsExampleGen run again: the content of its three files."""
+"""What makes RatingsExampleGen run again: the content of the files that it reads."""
 
 import hashlib
 import os
@@ -11,46 +11,53 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 
 from components.errors import RunStoppedError
-from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
-from components.ratings_example_gen.parse import MOVIES_FILE, RATINGS_FILE, USERS_FILE
+from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, INPUTS
+from components.ratings_example_gen.config import ExampleGenConfig
+from components.ratings_example_gen.inputs import Inputs, find_inputs
 
-INPUT_FILES = (RATINGS_FILE, MOVIES_FILE, USERS_FILE)
 _CHUNK_BYTES = 1 << 20
 
 
 class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
-    """Puts a fingerprint of the files into the execution properties, and so into the cache key."""
+    """Puts the files and a fingerprint of them into the execution properties, and so into the cache key."""
 
     def __init__(self, metadata_handle: metadata.Metadata) -> None:
         base_driver.BaseDriver.__init__(self, metadata_handle)
         ir_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> DriverOutput:
-        """Return the execution properties with `input_fingerprint`."""
+        """Return the execution properties with `inputs` and `input_fingerprint`."""
+        folder = execution_info.exec_properties["input_base"]
+        config = ExampleGenConfig.from_json(execution_info.exec_properties["example_gen_config"])
+        inputs = find_inputs(folder, config.spans)
         output = DriverOutput()
-        digest = fingerprint(execution_info.exec_properties["input_base"])
-        output.exec_properties[INPUT_FINGERPRINT].string_value = digest
+        output.exec_properties[INPUTS].string_value = inputs.to_json()
+        output.exec_properties[INPUT_FINGERPRINT].string_value = fingerprint(folder, inputs)
         return output
 
 
-def fingerprint(folder: str) -> str:
+def fingerprint(folder: str, inputs: Inputs) -> str:
     """Return a SHA-256 over the names, sizes and contents of the input files, as hex.
 
     Raises:
-      RunStoppedError: a file is missing or empty.
+      RunStoppedError: a file is missing, or empty and not the ratings of a quiet day.
     """
     digest = hashlib.sha256()
-    for name in INPUT_FILES:
+    ratings_bytes = 0
+    for name in inputs.files:
         path = os.path.join(folder, name)
         if not fileio.exists(path):
-            raise RunStoppedError(f"{path} is missing; the folder must hold {', '.join(INPUT_FILES)}")
+            raise RunStoppedError(f"{path} is missing; the folder must hold {', '.join(inputs.files)}")
         content = hashlib.sha256()
         size = 0
         with fileio.open(path, "rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 content.update(chunk)
                 size += len(chunk)
-        if size == 0:
+        if size == 0 and not (inputs.evaluation and name in inputs.ratings):
             raise RunStoppedError(f"{path} is empty; expected `::`-separated lines")
+        ratings_bytes += size if name in inputs.ratings else 0
         digest.update(f"{name} {size} {content.hexdigest()}\n".encode())
+    if not ratings_bytes:
+        raise RunStoppedError(f"{folder}: all {len(inputs.ratings)} days that this run reads have no ratings")
     return digest.hexdigest()

@@ -1,11 +1,11 @@
 """How RatingsExampleGen's work is laid out on Beam.
 
-    blocks of ratings.dat -> parse -> by user shard -> drop repeated -> split -> join, encode, write
+    groups of blocks of ratings.dat -> parse -> by user shard -> one a pair -> split -> join, encode, write
     users.dat, movies.dat -> parse -> side inputs of parse and join, and the catalogue
-    what is left of repeated -> who has rated what, of all splits, in the catalogue
+    one a pair -> who has rated what, of all splits, in the catalogue
     rejected lines of every step -> Parquet
 
-Elements are Arrow tables of a block or a shard, so that what a step holds is bounded by
+Elements are Arrow tables of a group or a shard, so that what a step holds is bounded by
 `ExampleGenConfig.shard_bytes`; only users.dat and movies.dat are held whole, as in any broadcast join.
 What lies between two steps is the runner's: Beam's in-memory runner keeps it in memory, others on disk.
 Within a shard the records are in the order of their hash, which is as good as shuffled.
@@ -15,6 +15,7 @@ import collections
 import dataclasses
 import io
 import itertools
+import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -35,14 +36,17 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from components import progress
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, parse, split
-from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
+from components.ratings_example_gen.artifacts import EVALUATION_START, INPUT_FINGERPRINT, INPUTS, SPANS
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
+from components.ratings_example_gen.inputs import Inputs
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from schema import features
 from serving import catalogue, rated
 
 _REJECTED = "rejected"
+_REPLACED = "replaced"
+_SPAN = "span"  # column: number of the row's file among those of ratings, oldest span first
 _SPLIT = "split"
 _COUNT = "count"
 _ENCODE_ROWS = 65_536
@@ -66,17 +70,22 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = ExampleGenConfig.from_json(exec_properties["example_gen_config"])
+        inputs = Inputs.from_json(exec_properties[INPUTS])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         rejected = artifact_utils.get_single_instance(output_dict["rejected_rows"])
         tables = artifact_utils.get_single_instance(output_dict["catalogue"])
         examples.split_names = artifact_utils.encode_split_names(list(split.SPLITS))
         examples.set_string_custom_property(INPUT_FINGERPRINT, exec_properties[INPUT_FINGERPRINT])
+        if config.spans:
+            examples.set_string_custom_property(EVALUATION_START, str(config.spans.evaluation_start))
+            examples.set_string_custom_property(SPANS, json.dumps(inputs.days))
         for name in split.SPLITS:
             fileio.makedirs(artifact_utils.get_split_uris([examples], name)[0])
 
         with self._make_beam_pipeline() as pipeline:
             _ = pipeline | IngestRatings(
                 input_base=exec_properties["input_base"],
+                inputs=inputs,
                 config=config,
                 examples_uri=examples.uri,
                 rejected_uri=rejected.uri,
@@ -84,25 +93,42 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
         with fileio.open(os.path.join(rejected.uri, counts.COUNTS_FILE), "r") as file:
             files = counts.from_json(file.read())
-        _check_rejected(files, config, rejected.uri, exec_properties["input_base"])
+        _check_rejected(files, inputs, config, rejected.uri, exec_properties["input_base"])
         for name in split.SPLITS:
             if not files[parse.RATINGS_FILE].splits[name]:
                 raise RunStoppedError(
                     f"the {name} split is empty: {files[parse.RATINGS_FILE].accepted} accepted ratings "
-                    "are too few; give more data or larger split fractions",
+                    "are too few; give more data or larger split fractions, or of a folder of days more days",
                     rejected_rows=_keep(rejected.uri),
                 )
         ratings = files[parse.RATINGS_FILE]
         for name, time in zip((FIRST_RATING, LAST_RATING), ratings.times, strict=True):
             examples.set_int_custom_property(name, time)
-        progress.report(1.0, f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected")
+        progress.report(
+            1.0,
+            f"{ratings.read:,} lines read, {ratings.rejected_total:,} rejected, "
+            f"{ratings.replaced:,} replaced",
+        )
 
 
 def _check_rejected(
-    files: dict[str, RowCounts], config: ExampleGenConfig, rejected_uri: str, input_base: str
+    files: dict[str, RowCounts],
+    inputs: Inputs,
+    config: ExampleGenConfig,
+    rejected_uri: str,
+    input_base: str,
 ) -> None:
-    for name, file in files.items():
-        share = file.rejected_total / max(file.read, 1)
+    """Stop the run if a file has too many rejected lines, or the evaluation span, where new days come in."""
+    parts = [(name, file, file.read, file.rejected_by_file) for name, file in files.items()]
+    if inputs.evaluation:
+        ratings = files[parse.RATINGS_FILE]
+        read, bad = (
+            collections.Counter({name: n[name] for name in inputs.evaluation})
+            for n in (ratings.read_by_file, ratings.rejected_by_file)
+        )
+        parts.append((f"{parse.RATINGS_FILE} of the evaluation span", ratings, read.total(), bad))
+    for name, file, lines, bad in parts:
+        share = bad.total() / max(lines, 1)
         if share <= config.max_rejected_fraction:
             continue
         kept = _keep(rejected_uri)
@@ -112,8 +138,10 @@ def _check_rejected(
             hint = " Convert the file's line ends to \\n (dos2unix)."
         elif file.rejected["bad_encoding"] > file.rejected_total / 2:
             hint = " Convert the file to latin-1 (iconv -t latin1)."
+        if inputs.evaluation:
+            hint += f" That is of all days; most are in {bad.most_common(1)[0][0]}."
         raise RunStoppedError(
-            f"{os.path.join(input_base, name)}: {file.rejected_total:,} of {file.read:,} lines rejected "
+            f"{os.path.join(input_base, name)}: {bad.total():,} of {lines:,} lines rejected "
             f"({share:.2%}, at most {config.max_rejected_fraction:.2%} allowed): {reasons}.{hint} "
             f"The rejected lines are in {kept}",
             rejected_rows=kept,
@@ -134,7 +162,9 @@ class Block:
     """A range of a file that begins and ends on line boundaries."""
 
     path: str
-    number: int
+    span: int  # number of the file
+    number: int  # of the block, among those of all files
+    first: int  # number of the file's first block
     start: int  # bytes
     end: int  # bytes
 
@@ -145,8 +175,29 @@ class Block:
             return file.read(self.end - self.start)
 
 
-def plan_blocks(path: str, block_bytes: int) -> list[Block]:
-    """Divide a file into blocks of about `block_bytes`, looking only at the bytes near boundaries."""
+def plan_groups(paths: Iterable[str], group_bytes: int) -> list[tuple[Block, ...]]:
+    """Divide files into groups of blocks: several small files, or a part of a large one.
+
+    Small blocks share a group of at most `group_bytes`; one of about that size lies alone.
+    """
+    groups: list[tuple[Block, ...]] = []
+    number, room = 0, 0
+    for span, path in enumerate(paths):
+        first = number
+        for start, end in itertools.pairwise(_boundaries_of(path, group_bytes)):
+            block = Block(path, span, number, first, start, end)
+            number += 1
+            if end - start <= room:
+                groups[-1] += (block,)
+                room -= end - start
+            else:
+                groups.append((block,))
+                room = group_bytes - (end - start)
+    return groups
+
+
+def _boundaries_of(path: str, block_bytes: int) -> list[int]:
+    """Return where the blocks of a file begin, and its size, looking only at the bytes near them."""
     with fileio.open(path, "rb") as file:
         size = file.size()
         boundaries = [0]
@@ -161,9 +212,7 @@ def plan_blocks(path: str, block_bytes: int) -> list[Block]:
                     break
                 position += len(chunk)
             boundaries.append(position)
-    return [
-        Block(path, number, start, end) for number, (start, end) in enumerate(itertools.pairwise(boundaries))
-    ]
+    return boundaries
 
 
 @dataclasses.dataclass
@@ -171,6 +220,7 @@ class IngestRatings(beam.PTransform):
     """All of RatingsExampleGen between reading the files and writing the artifacts."""
 
     input_base: str
+    inputs: Inputs
     config: ExampleGenConfig
     examples_uri: str
     rejected_uri: str
@@ -181,19 +231,31 @@ class IngestRatings(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Attach the steps to the pipeline; returns the pipeline's last collection (the counts)."""
-        blocks = plan_blocks(os.path.join(self.input_base, parse.RATINGS_FILE), self.config.shard_bytes)
-        users, rejected_users = self._side_table(pipeline, parse.USERS, features.UID.name)
-        movies, rejected_movies = self._side_table(pipeline, parse.MOVIES, features.MID.name)
+        names = self.inputs.ratings
+        groups = plan_groups([os.path.join(self.input_base, name) for name in names], self.config.shard_bytes)
+        paths = {
+            parse.USERS_FILE: os.path.join(self.input_base, self.inputs.users),
+            parse.MOVIES_FILE: os.path.join(self.input_base, self.inputs.movies),
+        }
+        users, rejected_users = _side_table(
+            pipeline, parse.USERS, features.UID.name, paths[parse.USERS_FILE], self.inputs.users
+        )
+        movies, rejected_movies = _side_table(
+            pipeline, parse.MOVIES, features.MID.name, paths[parse.MOVIES_FILE], self.inputs.movies
+        )
         _ = (
             pipeline
             | "CatalogueFolder" >> beam.Create([self.catalogue_uri])
             | "WriteCatalogue" >> beam.Map(_write_catalogue, AsSingleton(users), AsSingleton(movies))
         )
 
-        ratings = pipeline | "Blocks" >> beam.Create(blocks) | "Spread" >> beam.Reshuffle()
-        line_counts = ratings | "CountLines" >> beam.Map(lambda b: (b.number, _count_lines(b)))
+        ratings = pipeline | "Groups" >> beam.Create(groups) | "Spread" >> beam.Reshuffle()
+        counted = ratings | "CountLines" >> beam.FlatMap(
+            lambda group: [(block, len(parse.split_lines(block.read()))) for block in group]
+        )
+        line_counts = counted | "LinesByBlock" >> beam.MapTuple(lambda block, n: (block.number, n))
         parsed = ratings | "ParseRatings" >> beam.ParDo(
-            _ParseRatings(len(blocks)),
+            _ParseRatings(names, len(groups)),
             beam.pvalue.AsDict(line_counts),
             AsSingleton(users),
             AsSingleton(movies),
@@ -201,23 +263,25 @@ class IngestRatings(beam.PTransform):
         unique = (
             parsed.rows
             | "ByUser" >> beam.GroupByKey()
-            | "DropRepeated" >> beam.ParDo(_DropRepeated()).with_outputs(_REJECTED, main="rows")
+            | "OneAPair" >> beam.ParDo(_OneAPair(names)).with_outputs(_REJECTED, _REPLACED, main="rows")
         )
-        _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, len(blocks))
+        _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, len(groups))
         boundaries = (
             unique.rows
             | "RowsByHour" >> beam.Map(lambda rows: _rows_by_hour(rows[1]))
             | "AllHours" >> beam.CombineGlobally(_sum_counts)
             | "Boundaries" >> beam.Map(_boundaries, self.config)
         )
-        divided = unique.rows | "Split" >> beam.Map(_assign_split, self.config, AsSingleton(boundaries))
+        divided = unique.rows | "Split" >> beam.Map(
+            _assign_split, self.config, len(self.inputs.training), AsSingleton(boundaries)
+        )
         movie_counts = (
             divided
             | "RatingsByMovie" >> beam.Map(lambda rows: _train_counts(rows[1], features.MID.name))
             | "AllMovies" >> beam.CombineGlobally(_merge_counts)
         )
         written = divided | "WriteExamples" >> beam.ParDo(
-            _WriteExamples(self.config, self.examples_uri, len(blocks)),
+            _WriteExamples(self.config, self.examples_uri, len(groups)),
             AsSingleton(users),
             AsSingleton(movies),
             AsSingleton(movie_counts),
@@ -227,39 +291,47 @@ class IngestRatings(beam.PTransform):
             | "AllRejected" >> beam.Flatten()
             | "WriteRejected" >> beam.Map(_write_rejected, self.rejected_uri)
         )
-        # Every line has a number, so that accepted + rejected = read is checked against the file.
-        read = line_counts | "RatingLines" >> beam.Map(lambda n: (parse.RATINGS_FILE, RowCounts(read=n[1])))
+        # Every line has a number, so that the sum of what became of the lines is checked against the files.
+        read = counted | "RatingLines" >> beam.MapTuple(
+            lambda block, n: (
+                parse.RATINGS_FILE,
+                RowCounts(read=n, read_by_file=collections.Counter({names[block.span]: n})),
+            )
+        )
+        replaced = unique[_REPLACED] | "Replaced" >> beam.Map(
+            lambda n: (parse.RATINGS_FILE, RowCounts(replaced=n))
+        )
         side = [
             table | f"Accepted[{name}]" >> beam.Map(lambda t, name=name: (name, RowCounts(accepted=len(t))))
             for name, table in ((parse.USERS_FILE, users), (parse.MOVIES_FILE, movies))
         ]
         side_read = [
             pipeline
-            | f"File[{name}]" >> beam.Create([os.path.join(self.input_base, name)])
+            | f"File[{name}]" >> beam.Create([path])
             | f"Lines[{name}]"
             >> beam.Map(lambda path, name=name: (name, RowCounts(read=len(parse.split_lines(_read(path))))))
-            for name in (parse.USERS_FILE, parse.MOVIES_FILE)
+            for name, path in paths.items()
         ]
         return (
-            (read, written, rejected, *side, *side_read)
+            (read, written, replaced, rejected, *side, *side_read)
             | "AllCounts" >> beam.Flatten()
             | "ByFile" >> beam.CombinePerKey(counts.add)
             | "ToDict" >> beam.combiners.ToDict()
             | "WriteCounts" >> beam.Map(_write_counts, self.rejected_uri)
         )
 
-    def _side_table(
-        self, pipeline: beam.Pipeline, file: parse.FileFormat, key: str
-    ) -> tuple[beam.PCollection, beam.PCollection]:
-        """Return the accepted rows of a file as one table, and its rejected rows."""
-        path = os.path.join(self.input_base, file.name)
-        outputs = (
-            pipeline
-            | f"Path[{file.name}]" >> beam.Create([path])
-            | f"Parse[{file.name}]"
-            >> beam.ParDo(_ParseSideFile(file.name, key)).with_outputs(_REJECTED, main="rows")
-        )
-        return outputs.rows, outputs[_REJECTED]
+
+def _side_table(
+    pipeline: beam.Pipeline, file: parse.FileFormat, key: str, path: str, name: str
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """Return the accepted rows of a file as one table, and its rejected rows."""
+    outputs = (
+        pipeline
+        | f"Path[{file.name}]" >> beam.Create([path])
+        | f"Parse[{file.name}]"
+        >> beam.ParDo(_ParseSideFile(file.name, key, name)).with_outputs(_REJECTED, main="rows")
+    )
+    return outputs.rows, outputs[_REJECTED]
 
 
 def _read(path: str) -> bytes:
@@ -267,29 +339,32 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _count_lines(block: Block) -> int:
-    return len(parse.split_lines(block.read()))
+def _tagged(rejected: Iterable[pa.Table]) -> Iterator[TaggedOutput]:
+    table = pa.concat_tables([parse.REJECTED_SCHEMA.empty_table(), *rejected])
+    if len(table):
+        yield TaggedOutput(_REJECTED, table)
 
 
-def _tagged(rejected: pa.Table) -> Iterator[TaggedOutput]:
-    if len(rejected):
-        yield TaggedOutput(_REJECTED, rejected)
+def _of_files(rejected: pa.Table, names: pa.StringArray) -> pa.Table:
+    """Put the name of each row's file, relative to the dataset's folder."""
+    return rejected.set_column(0, parse.REJECTED_SCHEMA.field(0), names)
 
 
 class _ParseSideFile(beam.DoFn):
     """Parses users.dat or movies.dat whole."""
 
-    def __init__(self, name: str, key: str) -> None:
-        self._name = name
+    def __init__(self, format_name: str, key: str, name: str) -> None:
+        self._format_name = format_name
         self._key = key
+        self._name = name
 
     def process(self, path: str) -> Iterator[Any]:
         """Yield one table of accepted rows and the rejected rows."""
-        file = parse.USERS if self._name == parse.USERS_FILE else parse.MOVIES
-        rows, rejected = parse.parse(_read(path), file)
-        yield from _tagged(rejected)
-        rows, repeated = parse.drop_repeated(rows, [self._key], file.name, f"repeated_{self._key}")
-        yield from _tagged(repeated)
+        file = parse.USERS if self._format_name == parse.USERS_FILE else parse.MOVIES
+        rows, bad = parse.parse(_read(path), file)
+        rows, repeated = parse.drop_repeated(rows, [self._key])
+        bad = pa.concat_tables([bad, parse.rejected(file.name, repeated, f"repeated_{self._key}", self._key)])
+        yield from _tagged([_of_files(bad, pa.repeat(self._name, len(bad)))])
         for name, _, dtype in file.columns:
             if dtype == pa.large_binary():
                 decoded = parse.latin1_to_utf8(rows[name])
@@ -300,41 +375,56 @@ class _ParseSideFile(beam.DoFn):
 
 
 class _ParseRatings(beam.DoFn):
-    """Parses a block and deals its rows to the shards of their users."""
+    """Parses a group of blocks and deals its rows to the shards of their users."""
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, names: tuple[str, ...], shards: int) -> None:
+        self._names = names
         self._shards = shards
 
     def process(
-        self, block: Block, line_counts: dict[int, int], users: pa.Table, movies: pa.Table
+        self, group: tuple[Block, ...], line_counts: dict[int, int], users: pa.Table, movies: pa.Table
     ) -> Iterator[Any]:
         """Yield (shard, rows) and the rejected rows."""
-        first_line = 1 + sum(n for number, n in line_counts.items() if number < block.number)
-        rows, rejected = parse.parse(block.read(), parse.RATINGS, first_line)
-        yield from _tagged(rejected)
+        tables, rejected = [], []
+        for block in group:
+            first_line = 1 + sum(line_counts[number] for number in range(block.first, block.number))
+            good, bad = parse.parse(block.read(), parse.RATINGS, first_line)
+            tables.append(good.append_column(_SPAN, pa.repeat(pa.scalar(block.span, pa.int32()), len(good))))
+            rejected.append(_of_files(bad, pa.repeat(self._names[block.span], len(bad))))
+        rows = pa.concat_tables(tables)
         for feature, table, reason in (
             (features.UID.name, users, "unknown_user"),
             (features.MID.name, movies, "unknown_movie"),
         ):
-            known = table[feature].combine_chunks()
-            rows, unknown = parse.reject_unknown(rows, feature, known, reason)
-            yield from _tagged(unknown)
+            rows, unknown = parse.drop_unknown(rows, feature, table[feature].combine_chunks())
+            rejected.append(_rejected_ratings(unknown, self._names, reason, feature))
+        yield from _tagged(rejected)
         shard = split.mix(rows[features.UID.name].to_numpy().astype(np.uint64)) % np.uint64(self._shards)
         for number in range(self._shards):
             yield number, rows.filter(pa.array(shard == number))
 
 
-class _DropRepeated(beam.DoFn):
-    """Keeps the first of several ratings of one (uid, mid) in file order."""
+class _OneAPair(beam.DoFn):
+    """Keeps one of several ratings of one (uid, mid): that of the newest span, in it the first line."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
 
     def process(self, shard: tuple[int, Iterable[pa.Table]]) -> Iterator[Any]:
-        """Yield (shard, rows) and the rejected rows."""
+        """Yield (shard, rows), the rejected rows, and how many rows a newer span replaced."""
         number, tables = shard
         rows = pa.concat_tables(tables)
-        keys = [features.UID.name, features.MID.name]
-        rows, repeated = parse.drop_repeated(rows, keys, parse.RATINGS_FILE, "repeated_uid_mid")
-        yield from _tagged(repeated)
-        yield number, rows.drop_columns([parse.LINE, parse.TEXT])
+        pair = [features.UID.name, features.MID.name]
+        rows, repeated = parse.drop_repeated(rows, [*pair, _SPAN])
+        yield from _tagged([_rejected_ratings(repeated, self._names, "repeated_uid_mid", pair[-1])])
+        newest = parse.drop_replaced(rows, pair)
+        yield TaggedOutput(_REPLACED, len(rows) - len(newest))
+        yield number, newest.drop_columns([parse.LINE, parse.TEXT])
+
+
+def _rejected_ratings(rows: pa.Table, names: tuple[str, ...], reason: str, field: str) -> pa.Table:
+    files = pa.array(names).take(rows[_SPAN].combine_chunks())
+    return _of_files(parse.rejected(parse.RATINGS_FILE, rows, reason, field), files)
 
 
 def _rows_by_hour(rows: pa.Table) -> dict[int, int]:
@@ -361,13 +451,18 @@ def _boundaries(rows_by_hour: dict[int, int], config: ExampleGenConfig) -> tuple
 
 
 def _assign_split(
-    shard: tuple[int, pa.Table], config: ExampleGenConfig, boundaries: tuple[int, int] | None
+    shard: tuple[int, pa.Table],
+    config: ExampleGenConfig,
+    evaluation_from: int,
+    boundaries: tuple[int, int] | None,
 ) -> tuple[int, pa.Table]:
     """Add the column `split`, and put the rows into the order of their hash."""
     number, rows = shard
     uid, mid = (rows[f.name].to_numpy() for f in (features.UID, features.MID))
     hashes = split.row_hash(uid, mid, config.split_seed)
-    if boundaries is None:
+    if config.spans:
+        splits = split.split_by_span(hashes, rows[_SPAN].to_numpy() >= evaluation_from, config)
+    elif boundaries is None:
         splits = split.split_by_hash(hashes, config)
     else:
         splits = split.split_by_time(rows[features.TIMESTAMP.name].to_numpy(), boundaries)
@@ -486,17 +581,19 @@ def _write_records(rows: pa.Table, path: str) -> None:
 def _write_rejected(rejected: pa.Table, uri: str) -> tuple[str, RowCounts]:
     """Write rejected rows of one file as Parquet, and count them by reason."""
     file = rejected["file"][0].as_py()
-    name = (
-        f"{file}-{rejected['line'][0].as_py():012d}-{len(rejected)}-{rejected['reason'][0].as_py()}.parquet"
-    )
+    first = f"{file.replace('/', '-')}-{rejected['line'][0].as_py():012d}"
+    name = f"{first}-{len(rejected)}-{rejected['reason'][0].as_py()}.parquet"
     buffer = io.BytesIO()
     pq.write_table(rejected, buffer, compression="zstd")
     with fileio.open(os.path.join(uri, name), "wb") as out:
         out.write(buffer.getvalue())
-    n = {v["values"]: v["counts"] for v in pc.value_counts(rejected["reason"]).to_pylist()}
-    for reason, count in n.items():
+    reasons, files = (
+        collections.Counter({v["values"]: v["counts"] for v in pc.value_counts(rejected[name]).to_pylist()})
+        for name in ("reason", "file")
+    )
+    for reason, count in reasons.items():
         beam.metrics.Metrics.counter("RatingsExampleGen", f"rejected_{reason}").inc(count)
-    return file, RowCounts(rejected=collections.Counter(n))
+    return os.path.basename(file), RowCounts(rejected=reasons, rejected_by_file=files)
 
 
 def _write_catalogue(uri: str, users: pa.Table, movies: pa.Table) -> None:
@@ -517,9 +614,10 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _write_counts(files: dict[str, RowCounts], uri: str) -> dict[str, RowCounts]:
     for name, file in files.items():
-        if file.accepted + file.rejected_total != file.read:
+        if file.accepted + file.rejected_total + file.replaced != file.read:
             raise AssertionError(
-                f"{name}: {file.accepted} accepted + {file.rejected_total} rejected != {file.read} read"
+                f"{name}: {file.accepted} accepted + {file.rejected_total} rejected + "
+                f"{file.replaced} replaced != {file.read} read"
             )
     with fileio.open(os.path.join(uri, counts.COUNTS_FILE), "w") as out:
         out.write(counts.to_json(files))

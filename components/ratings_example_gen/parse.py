@@ -258,21 +258,29 @@ def _check_ranges(accepted: pa.Table) -> tuple[pa.Table, list[pa.Table]]:
     ]
 
 
-def drop_repeated(rows: pa.Table, keys: list[str], file: str, reason: str) -> tuple[pa.Table, pa.Table]:
-    """Keep the first line of each key, reject the others; the kept rows come sorted by key."""
+def drop_repeated(rows: pa.Table, keys: list[str]) -> tuple[pa.Table, pa.Table]:
+    """Return the first line of each key, and the others; both come sorted by key."""
     order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in [*keys, LINE]])
     rows = rows.take(order)
-    repeated = np.zeros(len(rows), bool)
-    if len(rows):
-        repeated[1:] = np.logical_and.reduce([np.diff(rows[name].to_numpy()) == 0 for name in keys])
-    mask = pa.array(repeated)
-    return rows.filter(pc.invert(mask)), rejected(file, rows.filter(mask), reason, keys[-1])
+    repeated = np.append(np.zeros(1, bool), _same_as_next(rows, keys))[: len(rows)]
+    return rows.filter(pa.array(~repeated)), rows.filter(pa.array(repeated))
 
 
-def reject_unknown(rows: pa.Table, name: str, known: pa.Array, reason: str) -> tuple[pa.Table, pa.Table]:
-    """Reject ratings whose id the other file lacks."""
+def drop_replaced(rows: pa.Table, keys: list[str]) -> pa.Table:
+    """Return the last of the rows of each key; they come, and are returned, sorted by key."""
+    replaced = np.append(_same_as_next(rows, keys), np.zeros(1, bool))[: len(rows)]
+    return rows.filter(pa.array(~replaced))
+
+
+def _same_as_next(rows: pa.Table, keys: list[str]) -> np.ndarray:
+    """Return where a row has the key of the next, bool[n - 1]."""
+    return np.logical_and.reduce([np.diff(rows[name].to_numpy()) == 0 for name in keys])
+
+
+def drop_unknown(rows: pa.Table, name: str, known: pa.Array) -> tuple[pa.Table, pa.Table]:
+    """Return the ratings whose id the other file has, and the others."""
     mask = pc.is_in(rows[name], value_set=known)
-    return rows.filter(mask), rejected(RATINGS_FILE, rows.filter(pc.invert(mask)), reason, name)
+    return rows.filter(mask), rows.filter(pc.invert(mask))
 
 
 def latin1_to_utf8(values: pa.Array) -> pa.LargeStringArray:

@@ -35,6 +35,18 @@ def split_by_hash(hashes: np.ndarray, config: ExampleGenConfig) -> np.ndarray:
     return np.where(hashes < test, TEST, np.where(hashes < valid, VALID, TRAIN)).astype(np.int8)
 
 
+def split_by_span(hashes: np.ndarray, evaluation: np.ndarray, config: ExampleGenConfig) -> np.ndarray:
+    """Return the split of each row, int8[n].
+
+    Args:
+        hashes: uniform, uint64[n].
+        evaluation: which rows are of the evaluation span, the test split, bool[n].
+        config: gives the share of the others that is the valid split.
+    """
+    valid = np.uint64(config.valid_fraction * 2**64)
+    return np.where(evaluation, TEST, np.where(hashes < valid, VALID, TRAIN)).astype(np.int8)
+
+
 def time_boundaries(rows_by_hour: Mapping[int, int], config: ExampleGenConfig) -> tuple[int, int]:
     """Return the first second of the valid and of the test split.
 

@@ -40,7 +40,9 @@ class ServedModel(base_component.BaseComponent):
       split_identity: how this run divides its rows. A served model that was trained on another division
         may have seen this run's test rows, so it is no fair baseline and no fair start.
       split_by_time: whether the test rows are the latest ones. Then a served model that was trained on
-        later ratings than this run may have seen them too.
+        later ratings than this run may have seen them too. Of a folder of
+        days the dates decide instead: a served model is fair if all its training days lie before this
+        run's evaluation span, that is, if its own evaluation span began no later.
       training_config: all that the training depends on beside the examples.
 
     Outputs:

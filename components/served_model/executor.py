@@ -10,6 +10,8 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
+from components.ratings_example_gen.artifacts import EVALUATION_START
+from components.ratings_example_gen.properties import LAST_RATING
 from components.served_model.properties import (
     BASELINE_VERSION,
     NO_VERSION,
@@ -45,7 +47,8 @@ class Executor(base_executor.BaseExecutor):
             manifest,
             exec_properties[SPLIT_IDENTITY],
             bool(exec_properties["split_by_time"]),
-            examples.get_int_custom_property(versions.LAST_RATING),
+            examples.get_int_custom_property(LAST_RATING),
+            examples.get_string_custom_property(EVALUATION_START),
         )
         model.set_string_custom_property(UNFAIR, unfair)
         source = os.path.join(serving_dir, str(version))
@@ -54,10 +57,20 @@ class Executor(base_executor.BaseExecutor):
         progress.report(1.0, f"{text} {unfair}" if unfair else text)
 
 
-def _unfair(manifest: dict[str, Any], split_identity: str, split_by_time: bool, last_rating: int) -> str:
+def _unfair(
+    manifest: dict[str, Any],
+    split_identity: str,
+    split_by_time: bool,
+    last_rating: int,
+    evaluation_start: str,
+) -> str:
     """Return why a version may have seen the test rows of this run, whose training ends at `last_rating`."""
+    if evaluation_start:
+        # As text: ISO dates sort by time.
+        fair = manifest.get(EVALUATION_START, "9999") <= evaluation_start
+        return "" if fair else "was trained on days of the evaluation span"
     if manifest.get(SPLIT_IDENTITY) != split_identity:
         return "was trained on another split and may have seen the test rows"
-    if split_by_time and manifest.get(versions.LAST_RATING, math.inf) > last_rating:
+    if split_by_time and manifest.get(LAST_RATING, math.inf) > last_rating:
         return "was trained on later ratings and may have seen the test rows"
     return ""

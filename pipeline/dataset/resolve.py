@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import filelock
 
+from components.ratings_example_gen import spans
 from pipeline.dataset import archive, download, generated, layout
 from pipeline.dataset.errors import DatasetError
 
@@ -24,7 +26,8 @@ class Dataset:
     """A dataset that is ready to be read."""
 
     name: str  # of the run folder; letters, digits, ".", "_", "-"; begins with "generated-" iff generated
-    folder: Path  # absolute; holds ratings.dat, movies.dat and users.dat
+    folder: Path  # absolute; holds ratings.dat, movies.dat and users.dat, or folders of days
+    last_day: datetime.date | None  # of a folder of days; None for a flat dataset
     generated: bool
     noise_floor_rmse: float | None  # stars; None where it is not known
     origin: str  # where the data come from, for people
@@ -37,9 +40,9 @@ def resolve(data: str | None, *, cache_dir: Path, work_dir: Path, notify: Callab
     over; calls at the same time wait for each other.
 
     Args:
-        data: A folder or zip that holds the three data files, at its top or in one sub-folder. None
-            or "" stands for MovieLens 1M: from `cache_dir`, else downloaded, else, where there is no network,
-            generated data of the same size.
+        data: A folder or zip that holds the three data files, at its top or in one sub-folder, or a folder of
+            days (`components.ratings_example_gen.spans`). None or "" stands for MovieLens 1M: from
+            `cache_dir`, else downloaded, else, where there is no network, generated data of the same size.
         cache_dir: Keeps what was downloaded or generated.
         work_dir: Takes unpacked zips, as `<name>/<digest of the zip>/`.
         notify: Told, in one sentence, what takes time or is not what was asked for.
@@ -83,9 +86,16 @@ def _from_folder(path: Path) -> Dataset:
     """Return the dataset that lies in the folder, or in one of its sub-folders."""
     try:
         entries = sorted(path.iterdir())
+        days = [day for entry in entries if entry.is_dir() and (day := spans.day(entry.name))]
         candidates = [folder for folder in (path, *entries) if (folder / layout.RATINGS_FILE).is_file()]
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}.") from error
+    if days:
+        if path in candidates:
+            raise DatasetError(f"{path} holds {layout.RATINGS_FILE} and folders of days: remove one of them.")
+        return _from_days(path, max(days))
     if not candidates:
         raise DatasetError(
             f"{path} holds no {layout.RATINGS_FILE}, itself or in a sub-folder; it holds "
@@ -105,6 +115,17 @@ def _from_folder(path: Path) -> Dataset:
         if not os.access(file, os.R_OK):
             raise DatasetError(f"{file} cannot be read: you lack the permission.")
     return _dataset(folder, given_name=path.name, marker=layout.read_marker(folder), origin=str(path))
+
+
+def _from_days(path: Path, last_day: datetime.date) -> Dataset:
+    """Return the dataset of a folder of days; which of them are there and usable, each run looks at anew."""
+    marker = layout.read_marker(path)
+    if marker is not None:
+        # The days of generated data have a run folder of their own, beside that of the flat files.
+        marker = dataclasses.replace(marker, name=path.name)
+    return dataclasses.replace(
+        _dataset(path, given_name=path.name, marker=marker, origin=str(path)), last_day=last_day
+    )
 
 
 def _from_zip(path: Path, work_dir: Path, notify: Callable[[str], None], *, origin: str) -> Dataset:
@@ -156,6 +177,7 @@ def _dataset(folder: Path, *, given_name: str, marker: layout.Marker | None, ori
     return Dataset(
         name=_run_name(given_name, marker),
         folder=folder,
+        last_day=None,
         generated=marker is not None,
         noise_floor_rmse=marker.noise_floor_rmse if marker is not None and is_as_written else None,
         origin=origin,

@@ -27,7 +27,8 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run generate-data status plot-model serve predict rank batch models canary promote rollback prune"
+        "run split-spans generate-data status plot-model serve predict rank batch models canary promote "
+        "rollback prune"
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
@@ -100,6 +101,41 @@ def test_data_are_generated_as_asked_for(deepfm, tmp_path):
     assert "2,000 ratings in small" in printed
     assert len((tmp_path / "small" / "ratings.dat").read_bytes().splitlines()) == 2000
     assert len((tmp_path / "small" / "users.dat").read_bytes().splitlines()) == 50
+
+
+def test_ratings_are_split_into_days_that_need_a_date(deepfm, tmp_path):
+    generate(tmp_path / "small", ratings=2000, users=50, movies=60)
+    status, printed = deepfm("split-spans", "small", "daily")
+    assert status == 0
+    days = sorted(path.name for path in (tmp_path / "daily").glob("span-*"))
+    quiet = sum(not path.stat().st_size for path in (tmp_path / "daily").glob("span-*/ratings.dat"))
+    first, last = (name.removeprefix("span-") for name in (days[0], days[-1]))
+    assert printed.splitlines() == [
+        f"2,000 ratings in daily: {len(days):,} days from {first} to {last}",
+        f"{quiet:,} of them have no ratings: an empty file",
+    ]
+    lines = b"".join(path.read_bytes() for path in (tmp_path / "daily").glob("span-*/ratings.dat"))
+    assert sorted(lines.splitlines()) == sorted(
+        (tmp_path / "small" / "ratings.dat").read_bytes().splitlines()
+    )
+    for arguments, said in (
+        (("run", "--data", "daily"), f"daily is a folder of days, the last is {last}: give --date"),
+        (("run", "--data", "small", "--date", last), "small is no folder of days: leave --date out"),
+        (("run", "--data", "small", "--window", "7"), "small is no folder of days: leave --window out"),
+        (
+            ("run", "--data", "daily", "--date", "today"),
+            "`run_date` must be a date like 2000-12-31, got 'today'",
+        ),
+        (
+            ("run", "--data", "daily", "--date", last, "--split", "time"),
+            "`split` must be random for a folder",
+        ),
+        (("split-spans", "daily", "again"), "daily is a folder of days already"),
+        (("split-spans", "small", "daily"), "daily exists and is not empty: give a new folder"),
+    ):
+        status, printed = deepfm(*arguments)
+        assert (status, len(printed.splitlines())) == (1, 1), printed
+        assert said in printed
 
 
 def test_a_size_that_cannot_be_generated_is_refused(deepfm):

@@ -8,7 +8,7 @@ from components.deepfm.config import DeepFMConfig
 from components.evaluator.results import SliceMetrics
 from components.model_report.config import DatasetFacts
 from components.model_report.render import render_card, render_report
-from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
 from schema import features
@@ -206,6 +206,23 @@ def test_the_card_has_the_usual_sections_and_figures(findings):
     assert not re.search(r"\n{3,}|[{}%]{2}", card)
 
 
+DAYS = ExampleGenConfig(spans=SpanConfig(run_date="2000-12-31"))
+
+
+def test_replaced_ratings_and_days_are_told(findings):
+    counts = dict(findings.counts)
+    ratings = counts["ratings.dat"]
+    counts["ratings.dat"] = dataclasses.replace(ratings, read=ratings.read + 1234, replaced=1234)
+    findings = dataclasses.replace(findings, counts=counts, example_gen=DAYS)
+    assert "- 1,234 older ratings were replaced by a later one of the same user and movie." in render_card(
+        findings
+    )
+    page = render_report(findings)
+    assert "1,234 replaced by later ratings</dd>" in page
+    assert "<caption>Split: test from 2000-12-25 to 2000-12-31</caption>" in page
+    assert "<tr><th>run_date</th><td>2000-12-31</td></tr>" in page
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -213,6 +230,12 @@ def test_the_card_has_the_usual_sections_and_figures(findings):
         ({"model": DeepFMConfig(oov_dropout_rate=0.0)}, "which training never touched"),
         ({}, "A random split mixes past and future"),
         ({"example_gen": ExampleGenConfig(split=SplitMethod.TIME)}, "users of a split by time are new"),
+        (
+            {"example_gen": DAYS},
+            "- The days from 2000-12-25 to 2000-12-31 are the test split; of those before them a random 5% "
+            "is the validation split.",
+        ),
+        ({"example_gen": DAYS}, "users of a split by time are new"),
         ({"model": DeepFMConfig(clip_rating=False)}, "which may lie outside the scale of ratings"),
         (
             {"model": DeepFMConfig(architecture="gmf", categorical=("uid", "mid"), numeric=())},

@@ -1,6 +1,7 @@
 import collections
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -8,10 +9,12 @@ from tfx.types import standard_artifacts
 
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, driver
-from components.ratings_example_gen.artifacts import Catalogue, RejectedRows
-from components.ratings_example_gen.config import ExampleGenConfig
-from components.ratings_example_gen.executor import Executor, plan_blocks
+from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Catalogue, RejectedRows
+from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig
+from components.ratings_example_gen.executor import Executor, plan_groups
+from components.ratings_example_gen.inputs import find_inputs
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
+from components.ratings_example_gen.split import row_hash
 from schema import features
 from serving import catalogue
 
@@ -61,15 +64,19 @@ def run(folder, output, **config):
         artifact.uri = str(output / name)
         (output / name).mkdir(parents=True)
     options = {"max_rejected_fraction": 0.05, "cold_below": 20, "heavy_from": 26} | config
+    example_gen = ExampleGenConfig(**options)
     properties = {
         "input_base": str(folder),
-        "example_gen_config": ExampleGenConfig(**options).to_json(),
+        "example_gen_config": example_gen.to_json(),
         "input_fingerprint": "f",
+        "inputs": find_inputs(str(folder), example_gen.spans).to_json(),
     }
     Executor().Do({}, outputs, properties)
     examples = outputs["examples"][0]
     times = {name: examples.get_int_custom_property(name) for name in (FIRST_RATING, LAST_RATING)}
     (output / "properties.json").write_text(json.dumps(times))
+    days = {name: examples.get_string_custom_property(name) for name in (EVALUATION_START, SPANS)}
+    (output / "days.json").write_text(json.dumps(days))
     return output
 
 
@@ -186,25 +193,169 @@ def test_a_split_without_rows_stops_the_run_and_the_counts_are_kept(folder, tmp_
 
 
 def test_the_fingerprint_follows_the_content(folder):
-    before = driver.fingerprint(str(folder))
-    assert driver.fingerprint(str(folder)) == before
+    inputs = find_inputs(str(folder), None)
+    before = driver.fingerprint(str(folder), inputs)
+    assert driver.fingerprint(str(folder), inputs) == before
     with (folder / "users.dat").open("ab") as file:
         file.write(b"21::M::25::7::02139\n")
-    assert driver.fingerprint(str(folder)) != before
+    assert driver.fingerprint(str(folder), inputs) != before
 
 
 def test_a_missing_and_an_empty_file_are_named(folder):
+    inputs = find_inputs(str(folder), None)
     (folder / "users.dat").write_bytes(b"")
     with pytest.raises(RunStoppedError, match=r"users\.dat is empty"):
-        driver.fingerprint(str(folder))
+        driver.fingerprint(str(folder), inputs)
     (folder / "movies.dat").unlink()
     with pytest.raises(RunStoppedError, match=r"movies\.dat is missing"):
-        driver.fingerprint(str(folder))
+        driver.fingerprint(str(folder), inputs)
 
 
 def test_blocks_cover_the_file_and_end_on_line_ends(folder):
     data = (folder / "ratings.dat").read_bytes()
-    blocks = plan_blocks(str(folder / "ratings.dat"), 1000)
-    assert len(blocks) > 5
+    groups = plan_groups([str(folder / "ratings.dat")], 1000)
+    assert len(groups) > 5
+    blocks = [block for group in groups for block in group]
     assert b"".join(block.read() for block in blocks) == data
     assert all(block.read().endswith(b"\n") for block in blocks)
+
+
+# Three days; the last one came twice. Their times say nothing of the day, as only the folder counts.
+SPAN_RATINGS = {
+    "span-2000-12-29/ratings.dat": "1::1::1::100\n1::2::2::101\n2::1::3::102\n2::1::5::103\n3::1::9::104\n",
+    "span-2000-12-30/ratings.dat": "",
+    "span-2000-12-31/ratings.dat": "9::9::9::9\n",
+    "span-2000-12-31/version-2/ratings.dat": "1::1::5::90\n3::2::4::91\n1::1::4::92\n1::8::4::93\n",
+}
+
+
+@pytest.fixture
+def days(tmp_path):
+    """A folder of three days, the last of them in two versions."""
+    folder = tmp_path / "days"
+    for name, text in SPAN_RATINGS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "movies.dat").write_text("1::A::Drama\n2::B::War\nbad\n")
+    (folder / "span-2000-12-30" / "users.dat").write_text(
+        "1::F::25::7::1\n2::F::25::7::1\n3::F::25::7::1\nbad\n"
+    )
+    return folder
+
+
+def run_days(folder, output, **options):
+    spans = SpanConfig(run_date="2000-12-31", evaluation_days=1)
+    # Of the two training pairs (1, 2) and (2, 1), this seed and share put the first into the valid split.
+    return run(
+        folder,
+        output,
+        **{
+            "spans": spans,
+            "split_seed": VALID_SEED,
+            "valid_fraction": 0.5,
+            "max_rejected_fraction": 1.0,
+            **options,
+        },
+    )
+
+
+VALID_SEED = next(
+    seed
+    for seed in range(100)
+    if (row_hash(np.array([1, 2]), np.array([2, 1]), seed) < 2**63).tolist() == [True, False]
+)
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 40, 1 << 20])
+def test_days_are_split_by_day_and_later_ratings_replace_earlier_ones(days, tmp_path, shard_bytes):
+    output = run_days(days, tmp_path / "out", shard_bytes=shard_bytes)
+    found = {
+        name: {pair(e): e[features.RATING.name].float_list.value[0] for e in rows}
+        for name, rows in read_examples(output).items()
+    }
+    assert found == {
+        "train": {(2, 1): 3.0},
+        "valid": {(1, 2): 2.0},
+        "test": {(1, 1): 5.0, (3, 2): 4.0},
+    }
+    files = counts.read(str(output / "rejected_rows"))
+    ratings = files["ratings.dat"]
+    assert (ratings.read, ratings.accepted, ratings.rejected_total, ratings.replaced) == (9, 4, 4, 1)
+    assert ratings.rejected == {"repeated_uid_mid": 2, "rating_out_of_range": 1, "unknown_movie": 1}
+    first, last = "span-2000-12-29/ratings.dat", "span-2000-12-31/version-2/ratings.dat"
+    assert ratings.read_by_file == {first: 5, last: 4}
+    assert ratings.rejected_by_file == {first: 2, last: 2}
+    assert (files["users.dat"].read, files["users.dat"].accepted) == (4, 3)
+    assert (files["movies.dat"].read, files["movies.dat"].accepted) == (3, 2)
+    rejected = [tuple(row.values())[:4] for row in pq.read_table(output / "rejected_rows").to_pylist()]
+    assert sorted(rejected) == [
+        ("movies.dat", 3, "", "wrong_number_of_fields"),
+        (first, 4, "mid", "repeated_uid_mid"),
+        (first, 5, "rating", "rating_out_of_range"),
+        ("span-2000-12-30/users.dat", 4, "", "wrong_number_of_fields"),
+        (last, 3, "mid", "repeated_uid_mid"),
+        (last, 4, "mid", "unknown_movie"),
+    ]
+    tables = catalogue.Catalogue.load(output / "catalogue")
+    assert {uid: tables.rated(uid).tolist() for uid in (1, 2, 3)} == {1: [1, 2], 2: [1], 3: [2]}
+    assert json.loads((output / "properties.json").read_text()) == {
+        FIRST_RATING: 102,
+        LAST_RATING: 102,
+    }
+    told = json.loads((output / "days.json").read_text())
+    assert told[EVALUATION_START] == "2000-12-31"
+    assert json.loads(told[SPANS]) == {
+        "training": ["2000-12-29", "2000-12-30"],
+        "evaluation": ["2000-12-31", "2000-12-31"],
+        "missing": [],
+    }
+
+
+def test_the_same_date_again_gives_the_same_files(days, tmp_path):
+    def contents(output):
+        return {
+            str(path.relative_to(output)): path.read_bytes()
+            for folder in ("examples", "catalogue")
+            for path in (output / folder).rglob("*")
+            if path.is_file() and path.suffix != ".gz"
+        }, read_examples(output)
+
+    first = contents(run_days(days, tmp_path / "one", shard_bytes=40))
+    (days / "span-2001-01-01").mkdir()
+    (days / "span-2001-01-01" / "ratings.dat").write_text("1::1::1::1\n")
+    assert contents(run_days(days, tmp_path / "two", shard_bytes=40)) == first
+
+
+def test_a_bad_day_of_the_evaluation_span_stops_the_run_however_small_it_is(days, tmp_path):
+    # More bad lines than in the evaluation span, but few among so many.
+    good = "9\n9\n" + "".join(f"{u}::{m}::3::{u}\n" for u in range(1, 101) for m in range(1, 21))
+    (days / "span-2000-12-29" / "ratings.dat").write_text(good)
+    (days / "movies.dat").write_text("".join(f"{m}::A::Drama\n" for m in range(1, 21)))
+    (days / "users.dat").write_text("".join(f"{u}::F::1::1::1\n" for u in range(1, 101)))
+    (days / "span-2000-12-30" / "users.dat").unlink()
+    bad = days / "span-2000-12-31" / "version-2" / "ratings.dat"
+    bad.write_text("1::1::6::9\n1::2::3::9\n")
+    message = (
+        r"days/ratings\.dat of the evaluation span: 1 of 2 lines rejected \(50\.00%, "
+        r"at most 1\.00% allowed\): wrong_number_of_fields 2, rating_out_of_range 1\. "
+        r"That is of all days; most are in span-2000-12-31/version-2/ratings\.dat\. The rejected lines"
+    )
+    with pytest.raises(RunStoppedError, match=message):
+        run_days(days, tmp_path / "out", max_rejected_fraction=0.01)
+
+
+def test_small_files_share_a_group_and_a_large_one_is_divided(tmp_path):
+    sizes = (3, 3, 0, 5, 25, 4)
+    paths = []
+    for number, size in enumerate(sizes):
+        paths.append(str(tmp_path / str(number)))
+        (tmp_path / str(number)).write_bytes(b"x\n" * (size // 2) + b"x" * (size % 2))
+    groups = plan_groups(paths, 10)
+    found = [[(b.span, b.number, b.first, b.end - b.start) for b in group] for group in groups]
+    assert found == [
+        [(0, 0, 0, 3), (1, 1, 1, 3)],
+        [(3, 2, 2, 5)],
+        [(4, 3, 3, 12)],
+        [(4, 4, 3, 12)],
+        [(4, 5, 3, 1), (5, 6, 6, 4)],
+    ]

@@ -109,9 +109,14 @@ def test_users_keep_any_zip_and_an_empty_one():
 def test_the_first_line_of_a_repeated_pair_is_kept():
     data = b"1::2::3::10\n1::3::4::11\n1::2::5::12\n1::2::1::13\n"
     rows, _ = parse.parse(data, parse.RATINGS)
-    kept, repeated = parse.drop_repeated(
-        rows, [features.UID.name, features.MID.name], "ratings.dat", "repeated_uid_mid"
-    )
+    kept, repeated = parse.drop_repeated(rows, [features.UID.name, features.MID.name])
     assert kept[features.RATING.name].to_pylist() == [3.0, 4.0]
     assert repeated[parse.LINE].to_pylist() == [3, 4]
-    assert repeated[parse.TEXT].to_pylist() == [b"1::2::5::12", b"1::2::1::13"]
+    assert repeated[parse.TEXT].to_pylist() == [b"1::2::5::12\n", b"1::2::1::13\n"]
+
+
+def test_the_last_row_of_a_sorted_key_is_kept():
+    rows, _ = parse.parse(b"1::2::3::10\n1::3::4::11\n1::3::5::12\n2::3::1::13\n", parse.RATINGS)
+    pair = [features.UID.name, features.MID.name]
+    assert parse.drop_replaced(rows, pair)[features.RATING.name].to_pylist() == [3.0, 5.0, 1.0]
+    assert len(parse.drop_replaced(rows.slice(0, 0), pair)) == 0

@@ -15,6 +15,13 @@ def test_mix_is_splitmix64():
     ]
 
 
+def test_the_evaluation_span_is_test_and_the_hash_divides_the_rest():
+    hashes = np.array([0, 2**60, 2**63, 2**64 - 1, 0], np.uint64)
+    evaluation = np.array([False, False, False, True, True])
+    # 2**60 is the hash 0.0625, above the share of 0.05.
+    assert split.split_by_span(hashes, evaluation, CONFIG).tolist() == [1, 0, 0, 2, 2]
+
+
 def test_hash_split_has_the_configured_shares_and_ignores_order():
     uid, mid = np.divmod(np.arange(200_000), 400)
     splits = split.split_by_hash(split.row_hash(uid, mid, 0), CONFIG)

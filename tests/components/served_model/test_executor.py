@@ -5,6 +5,8 @@ import pytest
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+from components.ratings_example_gen.artifacts import EVALUATION_START
+from components.ratings_example_gen.properties import LAST_RATING
 from components.served_model.executor import Executor
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY, UNFAIR
 from serving import versions
@@ -14,7 +16,11 @@ from serving import versions
 def copy(tmp_path, serving_dir):
     """Run the executor on a version, and return the Model."""
 
-    def run(version, split_identity="random 1", *, by_time=False, last_rating=0):
+    def run(version, split_identity="random 1", *, by_time=False, last_rating=0, evaluation_start=""):
+        examples = standard_artifacts.Examples()
+        examples.set_int_custom_property(LAST_RATING, last_rating)
+        if evaluation_start:
+            examples.set_string_custom_property(EVALUATION_START, evaluation_start)
         model = standard_artifacts.Model()
         model.uri = str(tmp_path / "model")
         Path(model.uri).mkdir()
@@ -26,8 +32,6 @@ def copy(tmp_path, serving_dir):
             "baseline_fingerprint": "one",
             "training_identity": "mine",
         }
-        examples = standard_artifacts.Examples()
-        examples.set_int_custom_property(versions.LAST_RATING, last_rating)
         Executor().Do({"examples": [examples]}, {"model": [model]}, properties)
         return model
 
@@ -79,6 +83,25 @@ def test_a_model_of_later_ratings_has_seen_the_test_rows_of_a_split_by_time(
     model = copy(1, "the same", by_time=by_time, last_rating=1000)
     assert model.get_string_custom_property(UNFAIR) == (
         "" if fair else "was trained on later ratings and may have seen the test rows"
+    )
+
+
+@pytest.mark.parametrize(
+    ("manifest", "fair"),
+    [
+        ({"evaluation_start": "2000-12-24"}, True),  # trained on days up to 2000-12-23
+        ({"evaluation_start": "2000-12-25"}, True),  # on days up to the one before this evaluation span
+        ({"evaluation_start": "2000-12-26"}, False),  # on its first day
+        ({"evaluation_start": "2001-01-01"}, False),
+        ({"split_identity": "spans seed=0 valid=0.05"}, False),  # does not say
+        ({}, False),
+    ],
+)
+def test_a_model_whose_training_days_lie_before_the_evaluation_span_is_fair(copy, publish, manifest, fair):
+    publish("one", **manifest)
+    model = copy(1, "spans seed=0 valid=0.05", evaluation_start="2000-12-25")
+    assert model.get_string_custom_property(UNFAIR) == (
+        "" if fair else "was trained on days of the evaluation span"
     )
 
 

@@ -1,3 +1,4 @@
+import datetime
 import functools
 import hashlib
 import http.server
@@ -14,6 +15,7 @@ import requests
 
 from pipeline.dataset import archive, download, generated, layout
 from pipeline.dataset import resolve as resolve_module
+from pipeline.dataset.days import split_by_day
 from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.resolve import Dataset, resolve
 
@@ -106,7 +108,12 @@ def _unreachable(*_):
 def test_a_folder_is_used_where_it_lies(ask, tmp_path):
     folder = _write_folder(tmp_path / "ml-1m")
     assert ask(folder) == Dataset(
-        name="ml-1m", folder=folder, generated=False, noise_floor_rmse=None, origin=str(folder)
+        name="ml-1m",
+        folder=folder,
+        last_day=None,
+        generated=False,
+        noise_floor_rmse=None,
+        origin=str(folder),
     )
     assert ask.notices == []
 
@@ -133,6 +140,7 @@ def test_a_zip_is_unpacked_without_what_else_it_holds(ask, tmp_path, prefix):
     assert dataset == Dataset(
         name="ml-1m",
         folder=tmp_path / "work" / "ml-1m" / digest[:16],
+        last_day=None,
         generated=False,
         noise_floor_rmse=None,
         origin=str(path),
@@ -238,6 +246,7 @@ def test_a_generated_folder_is_known_wherever_it_lies(ask, tmp_path):
     assert ask(tmp_path / "ml-1m") == Dataset(
         name="generated-300x10x40-seed5",
         folder=tmp_path / "ml-1m",
+        last_day=None,
         generated=True,
         noise_floor_rmse=marker.noise_floor_rmse,
         origin=str(tmp_path / "ml-1m"),
@@ -250,6 +259,50 @@ def test_a_zipped_generated_folder_is_known_too(ask, tmp_path):
     assert (dataset.name, dataset.generated) == ("generated-300x10x40-seed5", True)
     assert dataset.noise_floor_rmse == marker.noise_floor_rmse
     assert dataset.folder.parent == tmp_path / "work" / "generated-300x10x40-seed5"
+
+
+def test_a_folder_of_days_is_used_where_it_lies(ask, tmp_path):
+    folder = tmp_path / "daily"
+    for day in ("2000-12-30", "2000-12-31"):
+        _write_folder(folder / f"span-{day}")
+    assert ask(folder) == Dataset(
+        name="daily",
+        folder=folder,
+        last_day=datetime.date(2000, 12, 31),
+        generated=False,
+        noise_floor_rmse=None,
+        origin=str(folder),
+    )
+
+
+def test_generated_days_are_known_and_have_a_name_and_no_floor_of_their_own(ask, tmp_path):
+    _generate(tmp_path / "made")
+    split_by_day(tmp_path / "made", tmp_path / "daily", report=lambda _: None)
+    dataset = ask(tmp_path / "daily")
+    assert (dataset.name, dataset.generated, dataset.noise_floor_rmse) == ("generated-daily", True, None)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "span-2000-02-30",
+            "{path}: span-2000-02-30 is no day of the calendar: day is out of range for month.",
+        ),
+        ("span-20001231", "{path}: span-20001231 must be named like span-2000-12-31."),
+        ("ratings.dat", "{path} holds ratings.dat and folders of days: remove one of them."),
+    ],
+)
+def test_a_folder_of_days_that_is_misnamed_or_mixed_is_explained(ask, tmp_path, entry, message):
+    folder = tmp_path / "daily"
+    _write_folder(folder / "span-2000-12-31")
+    if entry == "ratings.dat":
+        _write_folder(folder)
+    else:
+        (folder / entry).mkdir()
+    with pytest.raises(DatasetError) as error:
+        ask(folder)
+    assert str(error.value) == message.format(path=folder)
 
 
 def test_an_edited_generated_folder_has_no_known_floor(ask, tmp_path):
