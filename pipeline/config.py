@@ -85,14 +85,7 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
             oov_dropout_rate=0.0,
             clip_rating=False,
         ),
-        train=TrainConfig(
-            batch_size=2048,
-            epochs=30,
-            learning_rate=0.001,
-            averaging_epochs=0.0,
-            warm_averaging_epochs=0.0,
-            patience=3,
-        ),
+        train=TrainConfig(batch_size=2048, epochs=30, learning_rate=0.001, averaging_epochs=0.0, patience=3),
     )
 
 

@@ -1,7 +1,6 @@
 """How a model is trained."""
 
 import dataclasses
-from typing import Self
 
 from components.json_config import JsonConfig
 
@@ -23,36 +22,15 @@ class TrainConfig(JsonConfig):
     learning_rate: float = 0.004  # of Adam, above 0
     averaging_epochs: float = 2.4  # time constant of the exponential moving average of the weights; 0 is none
     cold: bool = False  # begin from nothing, though the served model's weights could be taken over
-    warm_epochs: int = 3  # in place of `epochs` after a warm start; at least 1
-    warm_learning_rate: float = 0.001  # in place of `learning_rate`, above 0
-    warm_averaging_epochs: float = 1.0  # in place of `averaging_epochs`
+    warm_epochs: int = 2  # in place of `epochs` after a warm start, at least 1
     seed: int = 0  # of initial weights, order of rows and dropout; 0 to 2**32 - 1
     block_rows: int = 4_000_000  # rows shuffled together, and held in memory; at least 1
 
     def __post_init__(self) -> None:
-        for name in (
-            "batch_size",
-            "epochs",
-            "patience",
-            "learning_rate",
-            "warm_epochs",
-            "warm_learning_rate",
-            "block_rows",
-        ):
+        for name in ("batch_size", "epochs", "warm_epochs", "patience", "learning_rate", "block_rows"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")
-        for name in ("averaging_epochs", "warm_averaging_epochs"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
-
-    @property
-    def after_warm_start(self) -> Self:
-        """The training that follows a warm start: shorter, and with smaller steps."""
-        return dataclasses.replace(
-            self,
-            epochs=self.warm_epochs,
-            learning_rate=self.warm_learning_rate,
-            averaging_epochs=self.warm_averaging_epochs,
-        )
+        if not self.averaging_epochs >= 0:
+            raise ValueError(f"`averaging_epochs` must not be negative, got {self.averaging_epochs}")

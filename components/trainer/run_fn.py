@@ -1,5 +1,6 @@
 """The training that TFX's Trainer hosts."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -79,7 +80,7 @@ def run_fn(fn_args: FnArgs) -> None:
     fileio.makedirs(fn_args.model_run_dir)
     start.write(fn_args.model_run_dir)
     if start.version is not None:
-        config = config.after_warm_start
+        config = dataclasses.replace(config, epochs=config.warm_epochs)
     steps = -(-rows // config.batch_size)
     model.compile(
         optimizer=_optimizer(config, steps),

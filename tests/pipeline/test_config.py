@@ -97,9 +97,7 @@ def test_the_notebook_s_training(config):
         "learning_rate": 0.001,
         "averaging_epochs": 0.0,
         "cold": False,
-        "warm_epochs": 3,
-        "warm_learning_rate": 0.001,
-        "warm_averaging_epochs": 0.0,
+        "warm_epochs": 2,
         "seed": 0,
     }
 
