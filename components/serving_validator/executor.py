@@ -22,6 +22,7 @@ from tfx.utils import io_utils, path_utils
 
 from components import progress
 from components.errors import RunStoppedError
+from components.ratings_example_gen.artifacts import EVALUATION_START
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.ratings_example_gen.split import SPLITS, TEST
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
@@ -60,6 +61,8 @@ class Executor(base_executor.BaseExecutor):
         manifest = json.loads(exec_properties["manifest"]) | {
             key: examples.get_int_custom_property(key) for key in (FIRST_RATING, LAST_RATING)
         }
+        if evaluation_start := examples.get_string_custom_property(EVALUATION_START):
+            manifest[EVALUATION_START] = evaluation_start
         manifest |= {
             BASELINE_VERSION: baseline.get_int_custom_property(BASELINE_VERSION),
             TRAINING_IDENTITY: baseline.get_string_custom_property(TRAINING_IDENTITY),

@@ -9,7 +9,7 @@ from tfx.dsl.compiler import compiler
 from tfx.dsl.components.common.resolver import Resolver
 
 import pipeline.source_fingerprint
-from components.ratings_example_gen.config import SplitMethod
+from components.ratings_example_gen.config import SpanConfig, SplitMethod
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.source_fingerprint import source_fingerprint
@@ -214,6 +214,22 @@ def test_configurations_reach_their_nodes(config):
     assert nodes["ModelReport"].exec_properties["dataset"] == (
         '{"generated": false, "name": "ml-1m", "noise_floor_rmse": 0.83}'
     )
+
+
+def test_days_reach_their_nodes_and_the_date_is_no_part_of_the_split_identity(config):
+    identities = set()
+    for run_date in ("2000-12-30", "2000-12-31"):
+        days = dataclasses.replace(config.example_gen, spans=SpanConfig(run_date=run_date))
+        nodes = {n.id: n for n in create_pipeline(dataclasses.replace(config, example_gen=days)).components}
+        sent = json.loads(nodes["RatingsExampleGen"].exec_properties["example_gen_config"])["spans"]
+        assert sent == {
+            "allow_missing": False,
+            "evaluation_days": 7,
+            "run_date": run_date,
+            "window_days": None,
+        }
+        identities.add(nodes["ServedModel"].exec_properties["split_identity"])
+    assert identities == {"spans seed=0 valid=0.05"}
 
 
 def test_another_training_is_another_served_model(config, nodes):

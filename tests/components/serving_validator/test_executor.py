@@ -13,7 +13,7 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components.errors import RunStoppedError
-from components.ratings_example_gen.artifacts import Catalogue
+from components.ratings_example_gen.artifacts import EVALUATION_START, Catalogue
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
@@ -195,6 +195,7 @@ def validate(data, trained, tmp_path):
         artifacts["examples"].split_names = '["test"]'
         artifacts["examples"].set_int_custom_property(FIRST_RATING, 956703932)
         artifacts["examples"].set_int_custom_property(LAST_RATING, 1046454590)
+        artifacts["examples"].set_string_custom_property(EVALUATION_START, "2003-02-22")
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
         artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
         blessing = artifacts.pop("blessing")
@@ -222,6 +223,7 @@ def test_a_sound_model_is_blessed_and_put_together(validate, data, trained):
         "dataset": "d",
         "first_rating": 956703932,
         "last_rating": 1046454590,
+        "evaluation_start": "2003-02-22",
         BASELINE_VERSION: 7,
         TRAINING_IDENTITY: "identity",
     }
