@@ -5,6 +5,8 @@ TFX 1.21 relies on things that Vertex AI does and the open-source back end does 
 
 - input artifacts come with their types; here the types are those of the task's specification;
 - drivers run before the cache is looked up; here a driver runs before the executor, if nobody ran it;
+- outputs are those of the task; since release 2.5 there is one for the log too, of a type that TFX cannot
+  import, which is left to the back end;
 - TFX can open the address of an artifact. The open-source back end moves files itself, between an object
   store that TFX may know nothing of (`minio://`) and a folder of the container; here TFX gets the folder.
 
@@ -39,6 +41,12 @@ def restore_types(executor_input: ExecutorInput, inputs_spec: ComponentInputsSpe
             kind = artifact.type.WhichOneof("kind")
             if kind is None or not getattr(artifact.type, kind):
                 artifact.type.CopyFrom(inputs_spec.artifacts[name].artifact_type)
+
+
+def leave_out_foreign_outputs(executor_input: ExecutorInput, outputs: Iterable[str]) -> None:
+    """Drop the outputs that the task's specification does not have."""
+    for name in executor_input.outputs.artifacts.keys() - set(outputs):
+        del executor_input.outputs.artifacts[name]
 
 
 def use_local_copies(
@@ -110,7 +118,9 @@ def run(arguments: list[str]) -> None:
     )
     output_file = executor_input.outputs.output_file
     restore_types(executor_input, inputs_spec)
-    addresses = use_local_copies(executor_input, _paths(flags.input_path), _paths(flags.output_path))
+    output_paths = _paths(flags.output_path)
+    leave_out_foreign_outputs(executor_input, output_paths)
+    addresses = use_local_copies(executor_input, _paths(flags.input_path), output_paths)
     if flags.driver_class_path and not fileio.exists(output_file):
         run_driver(flags.driver_class_path, executor_input, inputs_spec)
     flags.json_serialized_invocation_args = json_format.MessageToJson(executor_input)

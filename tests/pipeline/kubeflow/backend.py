@@ -30,6 +30,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 PROJECT = Path(__file__).parents[3]
 SCHEMES = ("minio", "s3", "gs")
+LOGS = "executor-logs"  # an output of each task
 SUCCEEDED, CACHED, SKIPPED, OMITTED = "succeeded", "cached", "skipped", "omitted"
 
 
@@ -60,10 +61,11 @@ class Task:
 
 
 class OpenSource:
-    """The open-source back end."""
+    """The open-source back end; `publish_logs` is its default since release 2.5."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, publish_logs=True):
         self.folder = folder
+        self.publish_logs = publish_logs
         self.artifact_count = 0
         self.cache = {}
 
@@ -174,6 +176,9 @@ class Vertex(OpenSource):
     A plain path stands for a `gs://` address.
     """
 
+    def __init__(self, folder):
+        super().__init__(folder, publish_logs=False)
+
     def check(self, executor):
         """Take resolvers too; none of these tests runs one."""
 
@@ -252,6 +257,10 @@ class _Run:
             artifact.uri = f"{self.root}/{name}/{uuid.uuid4()}/{output}"
             artifact.type.CopyFrom(definition.artifact_type)
             artifact.metadata.CopyFrom(definition.metadata)
+        if self.backend.publish_logs:
+            log = executor_input.outputs.artifacts[LOGS].artifacts.add()
+            log.uri = f"{self.root}/{name}/{uuid.uuid4()}/{LOGS}"
+            log.type.schema_title = "system.Artifact"
         executor_input.outputs.output_file = self.backend.output_file(Path(), self.root, name)
         self.backend.before_cache(self, name, executor_input, container)
         key = _cache_key(executor_input, container)
@@ -304,6 +313,9 @@ class _Run:
                 process.kill()
                 status = process.wait()
             log = (pod / "log").read_text()
+            if self.backend.publish_logs:
+                uri = executor_input.outputs.artifacts[LOGS].artifacts[0].uri
+                self.backend.local_path(pod, uri).write_text(log)
             if status == 0:
                 artifacts = self._publish(executor_input, pod)
                 return Task(SUCCEEDED, attempt, log, json_format.MessageToDict(executor_input), artifacts)
@@ -319,6 +331,11 @@ class _Run:
     def start(self, command, executor_input, pod):
         """Start a container's command, its placeholders replaced, with what it prints in `log`."""
         placeholders = {"{{$}}": json_format.MessageToJson(executor_input, indent=None)}
+        for name, value in executor_input.inputs.parameter_values.items():
+            text = json_format.MessageToDict(value)
+            placeholders[f"{{{{$.inputs.parameters['{name}']}}}}"] = (
+                text if isinstance(text, str) else f"{text:g}"
+            )
         for side, part in (("inputs", executor_input.inputs), ("outputs", executor_input.outputs)):
             for name, artifact in _artifacts(part):
                 path = self.backend.local_path(pod, artifact.uri)

@@ -5,7 +5,12 @@ from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentInputsSpec, ExecutorInput
 
 from pipeline.kubeflow.driver import run_driver
-from pipeline.kubeflow.entrypoint import report_addresses, restore_types, use_local_copies
+from pipeline.kubeflow.entrypoint import (
+    leave_out_foreign_outputs,
+    report_addresses,
+    restore_types,
+    use_local_copies,
+)
 
 MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
 
@@ -40,6 +45,14 @@ def test_a_type_that_is_given_stays(inputs_spec, given):
     executor_input = _executor_input(type=given)
     restore_types(executor_input, inputs_spec)
     assert executor_input == _executor_input(type=given)
+
+
+def test_the_log_is_left_to_the_back_end():
+    executor_input = _executor_input()
+    log = executor_input.outputs.artifacts["executor-logs"].artifacts.add(uri="minio://b/log")
+    log.type.schema_title = "system.Artifact"
+    leave_out_foreign_outputs(executor_input, ["report"])
+    assert executor_input == _executor_input()
 
 
 def test_artifacts_are_used_where_the_back_end_copies_them(tmp_path):
