@@ -19,6 +19,8 @@ COPY pipeline pipeline
 RUN uv sync --locked --no-dev
 
 FROM python:3.11-slim-bookworm
+# Where Kubeflow's launcher copies artifacts to; not every release mounts something there.
+RUN install --directory --mode=1777 /gcs /minio /s3
 COPY --from=build /app /app
 # Whichever user the cluster picks has no home; only /tmp can be written to.
 ENV PATH=/app/.venv/bin:$PATH \

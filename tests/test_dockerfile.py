@@ -54,6 +54,7 @@ def test_both_stages_begin_with_the_python_of_the_project(instructions):
 def test_it_does_not_run_as_root(instructions):
     (user,) = [arguments for name, arguments in instructions if name == "USER"]
     assert user == "10001:10001"
+    assert ("RUN", "install --directory --mode=1777 /gcs /minio /s3") in instructions
     assert instructions[-1] == ("ENTRYPOINT", '["deepfm"]')
 
 
