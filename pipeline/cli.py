@@ -11,7 +11,7 @@ from rich.table import Table
 
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
 from pipeline import batch_command, serving_commands
-from pipeline.config import PRESETS, PipelineConfig
+from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
 from pipeline.summaries import last_summaries
@@ -131,6 +131,46 @@ def run(
     division = f"evaluation span {spans.evaluation_start} to {date}" if spans else f"{split.value} split"
     say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
     raise typer.Exit(local.run(config, facts, console).status)
+
+
+@app.command("compile")
+def compile_package(
+    output: Annotated[Path, typer.Argument(help="File to write, .yaml.")],
+    image: Annotated[str, typer.Option(help="Container image, made from the Dockerfile.")],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset, part of the pipeline's.")],
+    data: Annotated[Path, typer.Option(help="Folder of the ratings, as containers see it.")],
+    root: Annotated[Path, typer.Option(help="Folder that holds serving/deepfm, as containers see it.")],
+    volume: Annotated[
+        list[str] | None, typer.Option(help="CLAIM:PATH, a volume claim and where to mount it; repeatable.")
+    ] = None,
+    pipeline_root: Annotated[
+        str,
+        typer.Option(help="Address of the artifacts: minio://, s3:// or gs://; the back end's if not given."),
+    ] = "",
+    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
+    ] = 0,
+    split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+) -> None:
+    """Write the package of the pipeline for Kubeflow Pipelines."""
+    with quiet_imports():
+        from pipeline.kubeflow import package  # noqa: PLC0415
+
+    config = PipelineConfig(dataset=dataset, data_folder=data, root=root, generated=False)
+    config = PRESETS[preset.value](config)
+    config = dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, seed=seed),
+        example_gen=dataclasses.replace(config.example_gen, split=split),
+    )
+    volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
+    try:
+        kubeflow = KubeflowConfig(image=image, volumes=volumes, pipeline_root=pipeline_root)
+        package.write_package(output, package.compile_package(config, kubeflow))
+    except (ValueError, OSError) as error:
+        raise stop(str(error)) from error
+    say(f"pipeline {config.name} in {output}")
 
 
 @app.command("generate-data")

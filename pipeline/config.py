@@ -1,6 +1,7 @@
 """What a run is told: one frozen configuration, and the presets."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.deepfm.config import DeepFMConfig
@@ -13,6 +14,62 @@ from schema import features
 from serving.versions import MODEL_NAME
 
 LOCAL_BEAM_ARGS = ("--runner=FnApiRunner",)  # the default would look for the Prism runner, on the network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """What a node gets, and what it is held to, where each runs in a container of its own."""
+
+    cpu: float = 2.0  # cores, above 0; the limit of the container
+    memory_gb: float = 8.0  # 1e9 bytes, above 0; a container that takes more is killed
+    gpus: int = 0
+    retries: int = 2  # further attempts after one that failed
+    timeout_seconds: int = 7200  # of one attempt, above 0
+    cache: bool = True  # an earlier result serves where inputs, parameters and image are the same
+
+    def __post_init__(self) -> None:
+        for name in ("cpu", "memory_gb", "timeout_seconds"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
+        for name in ("gpus", "retries"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
+
+
+# A back end looks into its cache before a container could read anything: what a node reads outside the
+# graph is no part of the key.
+_OUTSIDE = TaskConfig(cache=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KubeflowConfig:
+    """What the package for Kubeflow Pipelines says beside the graph."""
+
+    image: str  # made from the Dockerfile, with its registry and tag
+    pipeline_root: str = ""  # minio://, s3:// or gs:// address of the artifacts; "" for the back end's own
+    volumes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # mount path by claim's name
+    gpu_type: str = "nvidia.com/gpu"  # Kubernetes' name of the resource
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)  # of each node that `tasks` lacks
+    tasks: Mapping[str, TaskConfig] = dataclasses.field(
+        default_factory=lambda: {
+            "RatingsExampleGen": _OUTSIDE,
+            "ServedModel": _OUTSIDE,
+            "Pusher": _OUTSIDE,
+            "Trainer": TaskConfig(cpu=4.0, memory_gb=16.0),
+        }
+    )  # by node name
+
+    def __post_init__(self) -> None:
+        if not self.image:
+            raise ValueError("`image` must name the container image, got ''")
+        schemes = ("minio://", "s3://", "gs://")
+        if self.pipeline_root and not self.pipeline_root.startswith(schemes):
+            raise ValueError(
+                f"`pipeline_root` must begin with minio://, s3:// or gs://, got {self.pipeline_root!r}"
+            )
+        for claim, path in self.volumes.items():
+            if not claim or not path.startswith("/"):
+                raise ValueError(f"`volumes` must map a claim to an absolute path, got {claim!r}: {path!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

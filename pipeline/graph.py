@@ -8,7 +8,6 @@ from tfx import components as tfx_components
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import pipeline
-from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs  # type: ignore[attr-defined]
 from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
 
@@ -18,10 +17,10 @@ from components.evaluator.executor import Executor as EvaluatorExecutor
 from components.model_report.component import ModelReport
 from components.model_report.config import DatasetFacts
 from components.pusher.component import Pusher
-from components.pusher.executor import KEEP_VERSIONS
 from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.config import SplitMethod
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
+from components.schema_gen.executor import Executor as SchemaGenExecutor
 from components.served_model.component import ServedModel
 from components.served_model.properties import SPLIT_IDENTITY
 from components.serving_validator.component import ServingValidator
@@ -35,7 +34,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     """Return the pipeline of a configuration; reads nothing but the project's own sources."""
     example_gen = RatingsExampleGen(str(config.data_folder), config.example_gen)
     statistics_gen = tfx_components.StatisticsGen(examples=example_gen.outputs["examples"])
-    schema_gen = ImportSchemaGen(schema_file=str(features.SCHEMA_PATH))
+    schema_gen = ImportSchemaGen(schema_file=features.SCHEMA_PATH.name)
+    schema_gen.executor_spec = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
     schema = schema_gen.outputs["schema"]
     example_validator = tfx_components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema
@@ -107,10 +107,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     pusher = Pusher(
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=serving_validator.outputs["blessing"],
-        push_destination=PushDestination(
-            filesystem=PushDestination.Filesystem(base_directory=str(config.serving))
-        ),
-        custom_config={KEEP_VERSIONS: config.keep_versions},
+        serving_dir=str(config.serving),
+        keep_versions=config.keep_versions,
     )
     model_report = ModelReport(
         rejected_rows=example_gen.outputs["rejected_rows"],
@@ -128,7 +126,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     )
     sources = {
         example_gen: ["components.ratings_example_gen.component"],
-        schema_gen: ["schema.features"],
+        schema_gen: ["schema.features", "components.schema_gen.executor"],
         data_gate: ["components.data_gate.component"],
         transform: ["components.transform.preprocessing"],
         served_model: ["components.served_model.component"],

@@ -6,4 +6,4 @@ from tfx.types.artifact import Artifact
 class DataBlessing(Artifact):
     """The data passed the gate; its `report.json` lists the splits that were checked."""
 
-    TYPE_NAME = "DataBlessing"
+    TYPE_NAME = "deepfm.DataBlessing"

@@ -9,4 +9,4 @@ CARD_FILE = "model_card.md"
 class ModelReport(Artifact):
     """A report for people, `REPORT_FILE`, and a model card, `CARD_FILE`."""
 
-    TYPE_NAME = "ModelReport"
+    TYPE_NAME = "deepfm.ModelReport"

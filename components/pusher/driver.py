@@ -7,9 +7,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable import base_driver as ir_base_driver
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
-from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
 
 from components.serving_validator.report import FINGERPRINT
 from serving import versions
@@ -28,10 +26,6 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
 
     def run(self, execution_info: data_types.ExecutionInfo) -> DriverOutput:
         """Return `publication`: that of the latest version if it is this model, else a new one."""
-        destination = PushDestination()
-        proto_utils.json_to_proto(
-            execution_info.exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination
-        )
         blessings = [
             artifact_utils.get_single_instance(execution_info.input_dict[name])
             for name in (
@@ -44,7 +38,7 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         if all(blessing.get_int_custom_property("blessed") for blessing in blessings):
             publication = (
                 versions.publication(
-                    destination.filesystem.base_directory,
+                    execution_info.exec_properties["serving_dir"],
                     blessings[1].get_string_custom_property(FINGERPRINT),
                 )
                 or uuid.uuid4().hex

@@ -4,17 +4,12 @@ from typing import Any
 
 from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
-from tfx.proto.pusher_pb2 import PushDestination  # type: ignore[attr-defined]
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import json_utils, proto_utils
 
 from components import progress
 from components.evaluator.properties import TEST_RMSE
 from components.serving_validator.report import FINGERPRINT
 from serving import release, versions
-
-KEEP_VERSIONS = "keep_versions"
-"""Key of the custom configuration: how many of the newest versions stay."""
 
 
 class Executor(tfx_pusher.Executor):
@@ -33,8 +28,6 @@ class Executor(tfx_pusher.Executor):
             self._MarkNotPushed(pushed)
             progress.report(1.0, "not pushed")
             return
-        destination = PushDestination()
-        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         model_blessing, infra_blessing = (
             artifact_utils.get_single_instance(input_dict[key])
             for key in (
@@ -42,10 +35,10 @@ class Executor(tfx_pusher.Executor):
                 standard_component_specs.INFRA_BLESSING_KEY,
             )
         )
-        base_directory = destination.filesystem.base_directory
+        serving_dir = exec_properties["serving_dir"]
         version = versions.publish(
             self.GetModelPath(input_dict),
-            base_directory,
+            serving_dir,
             fingerprint=infra_blessing.get_string_custom_property(FINGERPRINT),
             entries={
                 versions.PUBLICATION: exec_properties[versions.PUBLICATION],
@@ -53,12 +46,9 @@ class Executor(tfx_pusher.Executor):
                 TEST_RMSE: model_blessing.get_float_custom_property(TEST_RMSE),
             },
         )
-        release.publish(base_directory, version)
-        custom_config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        release.prune(base_directory, keep=custom_config[KEEP_VERSIONS])
-        self._MarkPushed(
-            pushed, pushed_destination=f"{base_directory}/{version}", pushed_version=str(version)
-        )
+        release.publish(serving_dir, version)
+        release.prune(serving_dir, keep=exec_properties["keep_versions"])
+        self._MarkPushed(pushed, pushed_destination=f"{serving_dir}/{version}", pushed_version=str(version))
         progress.report(1.0, f"version {version}")
 
 

@@ -17,10 +17,10 @@ class RejectedRows(Artifact):
     `counts.RowCounts` reads and writes.
     """
 
-    TYPE_NAME = "RejectedRows"
+    TYPE_NAME = "deepfm.RejectedRows"
 
 
 class Catalogue(Artifact):
     """users.parquet, movies.parquet and rated/: what `serving.catalogue.Catalogue` loads."""
 
-    TYPE_NAME = "Catalogue"
+    TYPE_NAME = "deepfm.Catalogue"

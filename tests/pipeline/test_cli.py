@@ -27,8 +27,9 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run split-spans generate-data status plot-model serve predict rank batch models canary promote "
-        "rollback prune"
+    commands = (
+        "run split-spans generate-data status plot-model serve predict rank batch models canary promote rollback prune compile"
+    )
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
@@ -156,3 +157,19 @@ def test_the_help_appears_without_importing_tensorflow():
     code = f"import sys; from pipeline import cli; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["Small_1"], "got 'deepfm-Small_1'; rename the dataset 'Small_1'"),
+        (["small", "--volume", "deepfm"], "`volumes` must map a claim to an absolute path, got 'deepfm': ''"),
+        (["small", "--pipeline-root", "/mnt"], "must begin with minio://, s3:// or gs://, got '/mnt'"),
+    ],
+)
+def test_what_kubeflow_does_not_take_is_one_sentence(deepfm, tmp_path, options, message):
+    paths = ("--image", "deepfm", "--data", "/mnt/data", "--root", "/mnt/runs")
+    status, printed = deepfm("compile", "pipeline.yaml", *paths, "--dataset", *options)
+    assert status == 1
+    assert message in " ".join(printed.split())
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
-from pipeline.config import PRESETS, PipelineConfig, notebook
+from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig, TaskConfig, notebook
 from schema import features
 
 
@@ -113,3 +113,43 @@ def test_the_notebook_changes_nothing_else(config):
     changed = notebook(config)
     same = dataclasses.replace(changed, transform=config.transform, model=config.model, train=config.train)
     assert same == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cpu": 0}, "`cpu` must be positive, got 0"),
+        ({"memory_gb": -1.5}, "`memory_gb` must be positive, got -1.5"),
+        ({"timeout_seconds": 0}, "`timeout_seconds` must be positive, got 0"),
+        ({"gpus": -1}, "`gpus` must not be negative, got -1"),
+        ({"retries": -1}, "`retries` must not be negative, got -1"),
+    ],
+)
+def test_what_a_task_cannot_get_is_refused(values, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        TaskConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"image": ""}, "`image` must name the container image"),
+        ({"pipeline_root": "/mnt"}, "`pipeline_root` must begin with minio://, s3:// or gs://, got '/mnt'"),
+        (
+            {"volumes": {"deepfm": "mnt"}},
+            "`volumes` must map a claim to an absolute path, got 'deepfm': 'mnt'",
+        ),
+    ],
+)
+def test_what_kubeflow_cannot_take_is_refused(values, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        KubeflowConfig(**{"image": "deepfm:1", **values})
+
+
+def test_what_reads_outside_the_graph_is_not_cached():
+    tasks = KubeflowConfig(image="deepfm:1").tasks
+    assert {node for node, task in tasks.items() if not task.cache} == {
+        "RatingsExampleGen",
+        "ServedModel",
+        "Pusher",
+    }

@@ -161,9 +161,12 @@ def test_the_pusher_takes_both_blessings_and_no_model_beside(nodes):
 
 def test_the_pusher_and_the_baseline_share_the_serving_folder(nodes, folder):
     serving = str(folder / "runs" / "serving" / "deepfm")
-    destination = json.loads(nodes["Pusher"].exec_properties["push_destination"])
-    assert destination == {"filesystem": {"base_directory": serving}}
+    assert nodes["Pusher"].exec_properties["serving_dir"] == serving
     assert nodes["ServedModel"].exec_properties["serving_dir"] == serving
+
+
+def test_no_node_knows_where_the_project_is_installed(graph):
+    assert str(ROOT) not in json_format.MessageToJson(_compiled(graph))
 
 
 def test_each_split_has_its_use(nodes):

@@ -4,13 +4,12 @@ from pathlib import Path
 import pytest
 from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
-from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
-from tfx.utils import json_utils, path_utils, proto_utils
+from tfx.utils import path_utils
 
 from components.evaluator.properties import TEST_RMSE
 from components.pusher.driver import Driver
-from components.pusher.executor import KEEP_VERSIONS, Executor, pushed_version
+from components.pusher.executor import Executor, pushed_version
 from components.serving_validator.report import FINGERPRINT
 from serving import release, versions
 
@@ -40,14 +39,8 @@ def push(tmp_path, serving_dir, publications):
         (model / versions.ASSETS_EXTRA).mkdir(parents=True, exist_ok=True)
         (model / versions.SAVED_MODEL).write_bytes(f"graph {fingerprint}".encode())
         (model / versions.MANIFEST).write_text('{"dataset": "tiny"}')
-        destination = pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(serving_dir))
-        )
         inputs = {"model_blessing": [model_blessing], "infra_blessing": [infra_blessing]}
-        properties = {
-            "push_destination": proto_utils.proto_to_json(destination),
-            "custom_config": json_utils.dumps({KEEP_VERSIONS: 3}),
-        }
+        properties = {"serving_dir": str(serving_dir), "keep_versions": 3}
         info = ExecutionInfo(input_dict=inputs, exec_properties=properties)
         driven = Driver(handle).run(info).exec_properties[versions.PUBLICATION].string_value
         publications.append(driven)

@@ -1,0 +1,1 @@
+"""TFX's ImportSchemaGen with an executor that knows where the schema lies."""

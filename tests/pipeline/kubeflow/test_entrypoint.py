@@ -1,0 +1,100 @@
+import json
+
+import pytest
+from google.protobuf import json_format
+from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentInputsSpec, ExecutorInput
+
+from pipeline.kubeflow.driver import run_driver
+from pipeline.kubeflow.entrypoint import (
+    leave_out_foreign_outputs,
+    report_addresses,
+    restore_types,
+    use_local_copies,
+)
+
+MODEL = {"instanceSchema": "title: tfx.Model\ntype: object\n"}
+
+
+def _executor_input(**model):
+    return json_format.ParseDict(
+        {
+            "inputs": {"artifacts": {"model": {"artifacts": [{"name": "7", "uri": "minio://b/m", **model}]}}},
+            "outputs": {
+                "artifacts": {"report": {"artifacts": [{"uri": "minio://b/r", "type": MODEL}]}},
+                "outputFile": "/tmp/kfp_outputs/output_metadata.json",
+            },
+        },
+        ExecutorInput(),
+    )
+
+
+@pytest.fixture
+def inputs_spec():
+    return json_format.ParseDict({"artifacts": {"model": {"artifactType": MODEL}}}, ComponentInputsSpec())
+
+
+@pytest.mark.parametrize("given", [{}, {"type": {}}, {"type": {"instanceSchema": ""}}])
+def test_a_type_that_is_missing_is_restored(inputs_spec, given):
+    executor_input = _executor_input(**given)
+    restore_types(executor_input, inputs_spec)
+    assert executor_input == _executor_input(type=MODEL)
+
+
+@pytest.mark.parametrize("given", [{"schemaTitle": "tfx.Model"}, {"instanceSchema": "title: tfx.Other\n"}])
+def test_a_type_that_is_given_stays(inputs_spec, given):
+    executor_input = _executor_input(type=given)
+    restore_types(executor_input, inputs_spec)
+    assert executor_input == _executor_input(type=given)
+
+
+def test_the_log_is_left_to_the_back_end():
+    executor_input = _executor_input()
+    log = executor_input.outputs.artifacts["executor-logs"].artifacts.add(uri="minio://b/log")
+    log.type.schema_title = "system.Artifact"
+    leave_out_foreign_outputs(executor_input, ["report"])
+    assert executor_input == _executor_input()
+
+
+def test_artifacts_are_used_where_the_back_end_copies_them(tmp_path):
+    executor_input = _executor_input()
+    report = tmp_path / "minio" / "b" / "r"
+    addresses = use_local_copies(executor_input, {"model": "/minio/b/m"}, {"report": str(report)})
+    assert addresses == {"/minio/b/m": "minio://b/m", str(report): "minio://b/r"}
+    assert executor_input.inputs.artifacts["model"].artifacts[0].uri == "/minio/b/m"
+    assert executor_input.outputs.artifacts["report"].artifacts[0].uri == str(report)
+    assert report.is_dir()
+
+
+def test_a_back_end_that_copies_nothing_is_left_alone(tmp_path):
+    executor_input = _executor_input()
+    executor_input.outputs.output_file = "gs://bucket/task/executor_output.json"
+    before = ExecutorInput()
+    before.CopyFrom(executor_input)
+    assert use_local_copies(executor_input, {"model": "/gcs/b/m"}, {"report": str(tmp_path / "r")}) == {}
+    assert executor_input == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_names_true_addresses(tmp_path):
+    path = tmp_path / "output.json"
+    reported = {"uri": "/minio/b/r", "metadata": {"model": "/minio/b/m", "blessed": 1.0}}
+    path.write_text(json.dumps({"artifacts": {"report": {"artifacts": [reported]}}}))
+    report_addresses(str(path), {"/minio/b/m": "minio://b/m", "/minio/b/r": "minio://b/r"})
+    true = {"uri": "minio://b/r", "metadata": {"model": "minio://b/m", "blessed": 1.0}}
+    assert json.loads(path.read_text()) == {"artifacts": {"report": {"artifacts": [true]}}}
+
+
+def test_a_driver_s_findings_go_to_the_output_file(tmp_path):
+    for name in ("ratings.dat", "movies.dat", "users.dat"):
+        (tmp_path / name).write_text("1::1::5::1\n")
+    executor_input = ExecutorInput()
+    executor_input.inputs.parameter_values["input_base"].string_value = str(tmp_path)
+    executor_input.outputs.output_file = str(tmp_path / "outputs" / "output.json")
+    spec = json_format.ParseDict(
+        {"parameters": {"input_base": {"parameterType": "STRING"}}}, ComponentInputsSpec()
+    )
+    run_driver("components.ratings_example_gen.driver.Driver", executor_input, spec)
+    written = json.loads((tmp_path / "outputs" / "output.json").read_text())
+    fingerprint = written["parameterValues"]["input_fingerprint"]
+    assert written == {"parameterValues": {"input_fingerprint": fingerprint}}
+    assert len(fingerprint) == 64

@@ -1,0 +1,183 @@
+import dataclasses
+import json
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from pipeline.config import KubeflowConfig, TaskConfig
+from pipeline.graph import create_pipeline
+from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
+from pipeline.kubeflow.package import compile_package, write_package
+
+IMAGE = "registry.example/deepfm:1"
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+
+
+@pytest.fixture(scope="module")
+def documents(config):
+    return compile_package(
+        config,
+        KubeflowConfig(
+            image=IMAGE,
+            pipeline_root="minio://bucket/deepfm",
+            volumes={"deepfm": "/mnt"},
+            task=TaskConfig(cpu=1.5, memory_gb=4, retries=3, timeout_seconds=600),
+            tasks={
+                **{node: TaskConfig(cache=False) for node in READ_OUTSIDE},
+                "Trainer": TaskConfig(cpu=8, memory_gb=32, gpus=1, retries=0, timeout_seconds=3600),
+            },
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def nodes(config):
+    """Ids of the graph's nodes."""
+    return {node.id for node in create_pipeline(config).components}
+
+
+@pytest.fixture(scope="module")
+def spec(documents):
+    return documents[0]
+
+
+@pytest.fixture(scope="module")
+def containers(spec):
+    """Container by node."""
+    executors = spec["deploymentSpec"]["executors"]
+    return {
+        node: executors[component["executorLabel"]]["container"]
+        for node, component in spec["components"].items()
+    }
+
+
+def test_it_is_the_graph_in_pipeline_specification_2_1(spec, nodes):
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    assert parsed.schema_version == "2.1.0"
+    assert parsed.pipeline_info.name == "deepfm-small"
+    assert set(parsed.root.dag.tasks) == nodes
+    assert spec["defaultPipelineRoot"] == "minio://bucket/deepfm"
+    assert list(parsed.root.dag.tasks["Evaluator"].dependent_tasks) == [
+        "RatingsExampleGen",
+        "ServedModel",
+        "Trainer",
+    ]
+
+
+def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
+    assert spec["root"]["inputDefinitions"]["parameters"] == {
+        "data_folder": {"parameterType": "STRING", "defaultValue": "/mnt/data"},
+        "serving_folder": {"parameterType": "STRING", "defaultValue": "/mnt/runs/small/serving/deepfm"},
+    }
+    tasks = spec["root"]["dag"]["tasks"]
+    for node, name, parameter in (
+        ("RatingsExampleGen", "input_base", "data_folder"),
+        ("ServedModel", "serving_dir", "serving_folder"),
+        ("Pusher", "serving_dir", "serving_folder"),
+    ):
+        assert tasks[node]["inputs"]["parameters"][name] == {"componentInputParameter": parameter}
+    constants = json.dumps([task["inputs"]["parameters"] for task in tasks.values() if "inputs" in task])
+    assert "/mnt/" not in constants
+
+
+def test_each_task_runs_the_entry_point_in_the_image(containers):
+    for node, container in containers.items():
+        assert container["image"] == IMAGE, node
+        assert container["command"] == ["python", "-m", "pipeline.kubeflow.entrypoint"], node
+    assert [a for a in containers["DataGate"]["args"] if "path}}" in a] == [
+        "anomalies={{$.inputs.artifacts['anomalies'].path}}",
+        "data_blessing={{$.outputs.artifacts['data_blessing'].path}}",
+    ]
+
+
+def test_the_nodes_that_read_outside_have_a_driver_and_are_not_cached(spec, containers):
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {
+        node for node, task in tasks.items() if not task["cachingOptions"].get("enableCache")
+    } == READ_OUTSIDE
+    assert {node for node, container in containers.items() if "lifecycle" in container} == READ_OUTSIDE
+    assert {node for node, c in containers.items() if "--driver_class_path" in c["args"]} == READ_OUTSIDE
+
+
+def test_the_driver_s_parameters_have_types(containers):
+    args = containers["ServedModel"]["args"]
+    inputs_spec = json.loads(args[args.index("--json_serialized_inputs_spec_args") + 1])
+    assert inputs_spec["parameters"]["baseline_version"] == {"parameterType": "NUMBER_INTEGER"}
+    assert inputs_spec["parameters"]["baseline_fingerprint"] == {"parameterType": "STRING"}
+    hook = containers["ServedModel"]["lifecycle"]["preCacheCheck"]
+    assert hook["command"] == ["python", "-m", "pipeline.kubeflow.driver"]
+    assert hook["args"][-2:] == ["--driver_class_path", "components.served_model.driver.Driver"]
+    assert json.loads(hook["args"][3]) == inputs_spec
+
+
+def test_each_task_gets_what_the_configuration_says(documents, containers, nodes):
+    spec, platform = documents
+    assert containers["Transform"]["resources"] == {
+        "cpuLimit": 1.5,
+        "resourceCpuLimit": "1.5",
+        "memoryLimit": 4,
+        "resourceMemoryLimit": "4G",
+    }
+    assert containers["Trainer"]["resources"] == {
+        "cpuLimit": 8,
+        "resourceCpuLimit": "8",
+        "memoryLimit": 32,
+        "resourceMemoryLimit": "32G",
+        "accelerator": {
+            "type": "nvidia.com/gpu",
+            "resourceType": "nvidia.com/gpu",
+            "count": "1",
+            "resourceCount": "1",
+        },
+    }
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks["Transform"]["retryPolicy"]["maxRetryCount"] == 3
+    assert tasks["Trainer"]["retryPolicy"]["maxRetryCount"] == 0
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(executors) == {f"{node}_executor" for node in nodes}
+    assert executors["Transform_executor"]["activeDeadlineSeconds"] == "600"
+    assert executors["Trainer_executor"]["activeDeadlineSeconds"] == "3600"
+    assert executors["Pusher_executor"]["pvcMount"] == [
+        {
+            "constant": "deepfm",
+            "pvcNameParameter": {"runtimeValue": {"constant": "deepfm"}},
+            "mountPath": "/mnt",
+        }
+    ]
+
+
+def test_every_type_of_the_project_s_artifacts_is_known(config):
+    outputs = {
+        channel.type for node in create_pipeline(config).components for channel in node.outputs.values()
+    }
+    own = {artifact_type for artifact_type in outputs if artifact_type.__module__.startswith("components.")}
+    assert own == set(ARTIFACT_TYPES)
+
+
+def test_the_file_holds_both_documents(documents, tmp_path):
+    write_package(tmp_path / "pipeline.yaml", documents)
+    assert list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())) == documents
+    assert [path.name for path in tmp_path.iterdir()] == ["pipeline.yaml"]
+
+
+def test_a_name_that_is_not_yaml_s_is_refused(documents, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.yaml, got .*pipeline\.json"):
+        write_package(tmp_path / "pipeline.json", documents)
+
+
+def test_a_node_that_reads_outside_cannot_be_cached(config):
+    with pytest.raises(ValueError, match="`cache` must be False for RatingsExampleGen"):
+        compile_package(config, KubeflowConfig(image=IMAGE, tasks={}))
+
+
+def test_an_unknown_node_is_named(config):
+    with pytest.raises(ValueError, match="`tasks` names no node of the graph: Tranier"):
+        compile_package(config, KubeflowConfig(image=IMAGE, tasks={"Tranier": TaskConfig()}))
+
+
+def test_a_name_that_kubeflow_does_not_take_is_refused(config):
+    config = dataclasses.replace(config, dataset="Small_1")
+    with pytest.raises(ValueError, match="got 'deepfm-Small_1'; rename the dataset 'Small_1'"):
+        compile_package(config, KubeflowConfig(image=IMAGE))
