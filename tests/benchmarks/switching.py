@@ -193,7 +193,7 @@ def run(
     models: list[Path], work: Path, seconds: float, clients: int, rate: float
 ) -> tuple[list[Sent], Releases, dict[str, float]]:
     """Switch and kill under load; return what was sent, what was released, and times on the way."""
-    port = free_port()
+    port = free_port(0)
     target = f"{HOST}:{port}"
     context = multiprocessing.get_context("spawn")
     ready, stop, sent = context.Barrier(clients + 1), context.Event(), context.Queue()

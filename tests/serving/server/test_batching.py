@@ -219,7 +219,8 @@ def test_a_full_batch_does_not_wait(queue, pool):
 
 
 def test_many_threads_get_what_they_asked_for(model, queue, pool):
-    made = queue(num_batch_threads=2, max_batch_size=8)
+    # Each of the requests may wait in two parts, each in a batch by itself.
+    made = queue(num_batch_threads=2, max_batch_size=8, max_enqueued_batches=32)
 
     def ask(seed):
         random = np.random.default_rng(seed)
