@@ -297,10 +297,7 @@ def test_the_fingerprint_is_part_of_the_cache_key(graph, nodes):
         ("components/evaluator/executor.py", {"Evaluator"}),
         ("components/evaluator/rating_errors.py", {"Evaluator", "ModelReport"}),
         ("components/serving_validator/session_check.py", {"ServingValidator"}),
-        (
-            "serving/versions.py",
-            {"RatingsExampleGen", "ServedModel", "ServingValidator", "Pusher", "ModelReport"},
-        ),
+        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher", "ModelReport"}),
         ("components/trainer/warm_start.py", {"Trainer", "ServingValidator"}),
         ("components/model_report/report.html.jinja", {"ModelReport"}),
     ],

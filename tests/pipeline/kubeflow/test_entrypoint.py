@@ -4,6 +4,7 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentInputsSpec, ExecutorInput
 
+from components.ratings_example_gen.config import ExampleGenConfig
 from pipeline.kubeflow.driver import run_driver
 from pipeline.kubeflow.entrypoint import (
     leave_out_foreign_outputs,
@@ -89,12 +90,20 @@ def test_a_driver_s_findings_go_to_the_output_file(tmp_path):
         (tmp_path / name).write_text("1::1::5::1\n")
     executor_input = ExecutorInput()
     executor_input.inputs.parameter_values["input_base"].string_value = str(tmp_path)
+    executor_input.inputs.parameter_values["example_gen_config"].string_value = ExampleGenConfig().to_json()
     executor_input.outputs.output_file = str(tmp_path / "outputs" / "output.json")
     spec = json_format.ParseDict(
-        {"parameters": {"input_base": {"parameterType": "STRING"}}}, ComponentInputsSpec()
+        {
+            "parameters": {
+                "input_base": {"parameterType": "STRING"},
+                "example_gen_config": {"parameterType": "STRING"},
+            }
+        },
+        ComponentInputsSpec(),
     )
     run_driver("components.ratings_example_gen.driver.Driver", executor_input, spec)
     written = json.loads((tmp_path / "outputs" / "output.json").read_text())
-    fingerprint = written["parameterValues"]["input_fingerprint"]
-    assert written == {"parameterValues": {"input_fingerprint": fingerprint}}
-    assert len(fingerprint) == 64
+    found = written["parameterValues"]
+    assert set(found) == {"inputs", "input_fingerprint"}
+    assert len(found["input_fingerprint"]) == 64
+    assert "ratings.dat" in found["inputs"]
