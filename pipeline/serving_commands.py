@@ -333,9 +333,9 @@ def _version(folder: Path, uid: int, version: int | None, label: str | None) -> 
         raise stop(f"no version has the label {label!r}; labels: {', '.join(now.labels) or 'none'}")
     chosen = label or CanaryRouter(now.canary_percent).version(uid)
     number = now.labels.get(chosen)
-    if number in versions.versions(folder):
+    if number is not None:
         return number, OneVersion(chosen)
-    latest = release.served(folder)
+    latest = versions.latest(folder)
     if latest is None:
         raise stop(f"{folder} holds no version; start a run with `deepfm run`")
     return latest, None

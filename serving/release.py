@@ -106,10 +106,9 @@ def holding(base_path: str | Path) -> Release:
     there = versions.versions(base_path)
     found = releases(base_path)
     now = next(reversed(found), Release())
-    sound = [release.stable for release in reversed(found) if release.stable in there]
     return dataclasses.replace(
         now,
-        stable=next(iter(sound), None),
+        stable=next((version for version in reversed(_stables(found)) if version in there), None),
         previous=now.previous if now.previous in there else None,
         canary=now.canary if now.canary in there else None,
     )

@@ -11,7 +11,8 @@ from tfx.utils import io_utils
 from components import progress
 from components.evaluator.properties import TEST_RMSE
 from components.evaluator.results import BASELINE_FILE, read_evaluation
-from components.served_model.properties import BASELINE_VERSION, UNFAIR
+from components.served_model.properties import BASELINE_VERSION
+from components.served_model.usable import why_not, without
 
 
 class Executor(tfx_evaluator.Executor):
@@ -25,20 +26,12 @@ class Executor(tfx_evaluator.Executor):
     ) -> None:
         """Evaluate; the change thresholds hold only where there is a baseline."""
         served = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASELINE_MODEL_KEY])
-        version = served.get_int_custom_property(BASELINE_VERSION)
-        if not version:
-            # "Was": this may run again after the model that it judges has been pushed.
-            baseline = "no model was served before this one: judged by the absolute bound alone"
-        elif unfair := served.get_string_custom_property(UNFAIR):
-            baseline = f"version {version} {unfair}: judged by the absolute bound alone"
+        reason = why_not(served)
+        if reason:
+            baseline = f"{reason}: judged by the absolute bound alone"
+            input_dict = without(input_dict, standard_component_specs.BASELINE_MODEL_KEY)
         else:
-            baseline = f"compared with version {version}"
-        if not baseline.startswith("compared"):
-            input_dict = {
-                name: artifacts
-                for name, artifacts in input_dict.items()
-                if name != standard_component_specs.BASELINE_MODEL_KEY
-            }
+            baseline = f"compared with version {served.get_int_custom_property(BASELINE_VERSION)}"
         progress.report(0.0, baseline)
         super().Do(input_dict, output_dict, exec_properties)
         evaluation = artifact_utils.get_single_instance(output_dict[standard_component_specs.EVALUATION_KEY])

@@ -7,7 +7,8 @@ from tfx.components.trainer import executor as tfx_trainer
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
-from components.served_model.properties import BASELINE_VERSION, NO_VERSION, UNFAIR
+from components.served_model.properties import BASELINE_VERSION
+from components.served_model.usable import why_not, without
 
 COLD_REASON = "cold_reason"
 """Key of the custom configuration that `run_fn` gets: why there is no base model; "" where there is one."""
@@ -24,20 +25,14 @@ class Executor(tfx_trainer.GenericExecutor):
     ) -> None:
         """Train; `run_fn` gets the base model's version and `COLD_REASON` in its custom configuration."""
         base = artifact_utils.get_single_instance(input_dict[standard_component_specs.BASE_MODEL_KEY])
-        version = base.get_int_custom_property(BASELINE_VERSION)
-        unfair = base.get_string_custom_property(UNFAIR)
-        if version == NO_VERSION:
-            reason = "no model was served before this one"
-        else:
-            reason = f"version {version} {unfair}" if unfair else ""
+        reason = why_not(base)
         if reason:
-            input_dict = {
-                name: artifacts
-                for name, artifacts in input_dict.items()
-                if name != standard_component_specs.BASE_MODEL_KEY
-            }
+            input_dict = without(input_dict, standard_component_specs.BASE_MODEL_KEY)
         custom_config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
-        custom_config |= {BASELINE_VERSION: version, COLD_REASON: reason}
+        custom_config |= {
+            BASELINE_VERSION: base.get_int_custom_property(BASELINE_VERSION),
+            COLD_REASON: reason,
+        }
         super().Do(
             input_dict,
             output_dict,

@@ -224,6 +224,14 @@ def test_in_place_of_versions_that_were_removed_come_those_before(base):
     assert told(base) == ([1], {"stable": 1, "canary": 1})
 
 
+def test_a_version_that_was_rolled_back_does_not_take_the_place_of_one_that_was_removed(base):
+    for version in (1, 2, 3):
+        release.promote(base, version, "")
+    release.rollback(base, "worse")
+    shutil.rmtree(base / "2")
+    assert release.served(base) == 1
+
+
 def test_a_canary_needs_a_stable_version(base):
     with pytest.raises(errors.InvalidRequest, match="no version is stable yet"):
         release.canary(base, 2, 5.0, "")
