@@ -55,9 +55,8 @@ def run(
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
     window: Annotated[
-        int | None,
-        typer.Option(min=1, help="Days to train on, before the evaluation span; all if not given."),
-    ] = None,
+        int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")
+    ] = 0,
     evaluation_days: Annotated[
         int, typer.Option(min=1, help="Days of the evaluation span.")
     ] = SpanConfig.evaluation_days,
@@ -88,23 +87,17 @@ def run(
     if dataset.last_day and not date:
         raise stop(f"{dataset.origin} is a folder of days, the last is {dataset.last_day}: give --date")
     try:
-        spans = (
-            SpanConfig(
-                run_date=date,
-                window_days=window,
-                evaluation_days=evaluation_days,
-                allow_missing=allow_missing,
-            )
-            if date
-            else None
-        )
+        spans = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if date else None
         example_gen = ExampleGenConfig(split=split, spans=spans)
+        days = example_gen.days({"run_date": date or "", "lag_days": 0, "window_days": window})
     except ValueError as error:
         raise stop(str(error)) from error
     config = PipelineConfig(
         dataset=dataset.name,
         data_folder=dataset.folder,
         root=(runs / dataset.name).absolute(),
+        run_date=date or "",
+        window_days=window,
         generated=dataset.generated,
         noise_floor_rmse=dataset.noise_floor_rmse,
     )
@@ -124,11 +117,11 @@ def run(
         "preset": preset.value,
         "seed": seed,
         "split": split.value,
-        "spans": spans and dataclasses.asdict(spans),
+        "spans": days and dataclasses.asdict(days),
         "serving_dir": str(config.serving),
     }
     kind = "generated data" if config.generated else "real data"
-    division = f"evaluation span {spans.evaluation_start} to {date}" if spans else f"{split.value} split"
+    division = f"evaluation span {days.evaluation_start} to {date}" if days else f"{split.value} split"
     say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
     raise typer.Exit(local.run(config, facts, console).status)
 
@@ -152,20 +145,37 @@ def compile_package(
         int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
     ] = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    spans: Annotated[
+        bool, typer.Option("--spans", help="The data are a folder of days: each run needs a date.")
+    ] = False,
+    window: Annotated[
+        int, typer.Option(min=0, help="Of --spans: days to train on, for runs that do not say; 0 for all.")
+    ] = 0,
+    evaluation_days: Annotated[
+        int, typer.Option(min=1, help="Of --spans: days of the evaluation span.")
+    ] = SpanConfig.evaluation_days,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Of --spans: go on without days that are missing or late.")
+    ] = False,
 ) -> None:
     """Write the package of the pipeline for Kubeflow Pipelines."""
     with quiet_imports():
         from pipeline.kubeflow import package  # noqa: PLC0415
 
-    config = PipelineConfig(dataset=dataset, data_folder=data, root=root, generated=False)
-    config = PRESETS[preset.value](config)
-    config = dataclasses.replace(
-        config,
-        train=dataclasses.replace(config.train, seed=seed),
-        example_gen=dataclasses.replace(config.example_gen, split=split),
-    )
-    volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
+    if not spans and (window or allow_missing):
+        raise stop(f"{'--window' if window else '--allow-missing'} is for a folder of days: add --spans")
     try:
+        config = PipelineConfig(
+            dataset=dataset, data_folder=data, root=root, window_days=window, generated=False
+        )
+        config = PRESETS[preset.value](config)
+        days = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if spans else None
+        config = dataclasses.replace(
+            config,
+            train=dataclasses.replace(config.train, seed=seed),
+            example_gen=dataclasses.replace(config.example_gen, split=split, spans=days),
+        )
+        volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
         kubeflow = KubeflowConfig(image=image, volumes=volumes, pipeline_root=pipeline_root)
         package.write_package(output, package.compile_package(config, kubeflow))
     except (ValueError, OSError) as error:

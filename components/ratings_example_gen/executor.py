@@ -76,8 +76,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         tables = artifact_utils.get_single_instance(output_dict["catalogue"])
         examples.split_names = artifact_utils.encode_split_names(list(split.SPLITS))
         examples.set_string_custom_property(INPUT_FINGERPRINT, exec_properties[INPUT_FINGERPRINT])
-        if config.spans:
-            examples.set_string_custom_property(EVALUATION_START, str(config.spans.evaluation_start))
+        if days := config.days(exec_properties):
+            examples.set_string_custom_property(EVALUATION_START, str(days.evaluation_start))
             examples.set_string_custom_property(SPANS, json.dumps(inputs.days))
         for name in split.SPLITS:
             fileio.makedirs(artifact_utils.get_split_uris([examples], name)[0])

@@ -19,6 +19,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.utils import name_utils
 
+from components.ratings_example_gen.config import RUN_PROPERTIES
 from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.graph import create_pipeline
 
@@ -27,10 +28,11 @@ DRIVER = ("python", "-m", "pipeline.kubeflow.driver")
 
 # What a run may choose, and the parameters of nodes that it goes to. The value in the configuration is what
 # a run gets that chooses none.
-PARAMETERS = {
+FOLDERS = {
     "data_folder": (("RatingsExampleGen", "input_base"),),
     "serving_folder": (("ServedModel", "serving_dir"), ("Pusher", "serving_dir")),
 }
+DAYS = {name: (("RatingsExampleGen", name), ("ModelReport", name)) for name in RUN_PROPERTIES}
 
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _PARAMETER_TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}
@@ -83,7 +85,10 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
         task["retryPolicy"] = {"maxRetryCount": task_config.retries, **_BACKOFF}
         task["cachingOptions"] = {"enableCache": task_config.cache}
         platform[component["executorLabel"]] = _kubernetes(task_config, kubeflow.volumes)
-    _give_parameters(spec)
+    _give_parameters(spec, FOLDERS | DAYS if config.example_gen.spans else FOLDERS)
+    if config.example_gen.spans:
+        # No package has a date: a run that chooses none would train on an old day.
+        del spec["root"]["inputDefinitions"]["parameters"]["run_date"]["defaultValue"]
     if kubeflow.pipeline_root:
         spec["defaultPipelineRoot"] = kubeflow.pipeline_root
     return [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}]
@@ -163,10 +168,10 @@ def _kubernetes(config: TaskConfig, volumes: Mapping[str, str]) -> Json:
     }
 
 
-def _give_parameters(spec: Json) -> None:
+def _give_parameters(spec: Json, parameters: Mapping[str, tuple[tuple[str, str], ...]]) -> None:
     """Make parameters of the pipeline out of constants of its nodes."""
     definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
-    for parameter, places in PARAMETERS.items():
+    for parameter, places in parameters.items():
         for node, name in places:
             given = spec["root"]["dag"]["tasks"][node]["inputs"]["parameters"]
             definitions[parameter] = {

@@ -163,6 +163,8 @@ def test_the_help_appears_without_importing_tensorflow():
     [
         (["Small_1"], "got 'deepfm-Small_1'; rename the dataset 'Small_1'"),
         (["small", "--volume", "deepfm"], "`volumes` must map a claim to an absolute path, got 'deepfm': ''"),
+        (["small", "--window", "3"], "--window is for a folder of days: add --spans"),
+        (["small", "--spans", "--split", "time"], "`split` must be random for a folder of days, got time"),
         (["small", "--pipeline-root", "/mnt"], "must begin with minio://, s3:// or gs://, got '/mnt'"),
     ],
 )

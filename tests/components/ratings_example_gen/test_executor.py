@@ -54,7 +54,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, output, **config):
+def run(folder, output, run_date="", **config):
     outputs = {
         "examples": [standard_artifacts.Examples()],
         "rejected_rows": [RejectedRows()],
@@ -69,8 +69,11 @@ def run(folder, output, **config):
         "input_base": str(folder),
         "example_gen_config": example_gen.to_json(),
         "input_fingerprint": "f",
-        "inputs": find_inputs(str(folder), example_gen.spans).to_json(),
+        "run_date": run_date,
+        "lag_days": 0,
+        "window_days": 0,
     }
+    properties["inputs"] = find_inputs(str(folder), example_gen.days(properties)).to_json()
     Executor().Do({}, outputs, properties)
     examples = outputs["examples"][0]
     times = {name: examples.get_int_custom_property(name) for name in (FIRST_RATING, LAST_RATING)}
@@ -244,13 +247,13 @@ def days(tmp_path):
 
 
 def run_days(folder, output, **options):
-    spans = SpanConfig(run_date="2000-12-31", evaluation_days=1)
     # Of the two training pairs (1, 2) and (2, 1), this seed and share put the first into the valid split.
     return run(
         folder,
         output,
+        "2000-12-31",
         **{
-            "spans": spans,
+            "spans": SpanConfig(evaluation_days=1),
             "split_seed": VALID_SEED,
             "valid_fraction": 0.5,
             "max_rejected_fraction": 1.0,

@@ -6,6 +6,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.ratings_example_gen.config import SpanConfig
 from pipeline.config import KubeflowConfig, TaskConfig
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
@@ -80,6 +81,25 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
         assert tasks[node]["inputs"]["parameters"][name] == {"componentInputParameter": parameter}
     constants = json.dumps([task["inputs"]["parameters"] for task in tasks.values() if "inputs" in task])
     assert "/mnt/" not in constants
+
+
+def test_a_run_of_a_folder_of_days_must_choose_its_date(config):
+    days = dataclasses.replace(
+        config,
+        window_days=30,
+        example_gen=dataclasses.replace(config.example_gen, spans=SpanConfig(evaluation_days=3)),
+    )
+    spec, _ = compile_package(days, KubeflowConfig(image=IMAGE))
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert {name: p for name, p in parameters.items() if "folder" not in name} == {
+        "run_date": {"parameterType": "STRING"},
+        "lag_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 0.0},
+        "window_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 30.0},
+    }
+    for node in ("RatingsExampleGen", "ModelReport"):
+        given = spec["root"]["dag"]["tasks"][node]["inputs"]["parameters"]
+        for name in ("run_date", "lag_days", "window_days"):
+            assert given[name] == {"componentInputParameter": name}
 
 
 def test_each_task_runs_the_entry_point_in_the_image(containers):
