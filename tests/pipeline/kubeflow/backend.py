@@ -234,9 +234,7 @@ class _Run:
             while order.is_active():
                 for name in sorted(order.get_ready()):
                     running[pool.submit(self._task_or_none, name, tasks[name])] = name
-                ended, _ = concurrent.futures.wait(
-                    running, return_when=concurrent.futures.FIRST_COMPLETED
-                )
+                ended, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in ended:
                     name = running.pop(future)
                     self.tasks[name] = future.result()
@@ -439,6 +437,7 @@ class Forked:
     def __init__(self, arguments, pod):
         option, module, *rest = arguments
         assert option == "-m"
+        (pod / "log").touch()
         names = {"folder": str(pod), "module": module, "rest": rest, "project": str(PROJECT)}
         self._process = self.context.Process(target=exec, args=(_RUN_MODULE, names))
         self._process.start()
@@ -460,7 +459,7 @@ class Forked:
 _RUN_MODULE = """
 import os, runpy, sys
 os.chdir(folder)
-log = os.open("log", os.O_WRONLY | os.O_CREAT)
+log = os.open("log", os.O_WRONLY)
 os.dup2(log, 1)
 os.dup2(log, 2)
 os.environ.update(PYTHONPATH=project, TF_CPP_MIN_LOG_LEVEL="2")
