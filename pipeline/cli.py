@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, serving_commands
+from pipeline import batch_command, kubeflow_commands, serving_commands
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
+app.add_typer(kubeflow_commands.app)
 
 _CACHE = Path(".cache", "data")
 
