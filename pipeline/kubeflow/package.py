@@ -116,7 +116,8 @@ def _reads_outside(node: base_component.BaseComponent) -> bool:
 def _give_paths(container: Json, component: Json) -> None:
     """Tell the entry point where a back end that copies files puts the artifacts."""
     for side, flag in (("input", "--input_path"), ("output", "--output_path")):
-        for name in component.get(f"{side}Definitions", {}).get("artifacts", {}):
+        # Sorted, for the back end's cache: TFX's order differs from one process to the next.
+        for name in sorted(component.get(f"{side}Definitions", {}).get("artifacts", {})):
             container["args"] += [flag, f"{name}={{{{$.{side}s.artifacts['{name}'].path}}}}"]
 
 

@@ -1,13 +1,13 @@
 """Kubeflow Pipelines' REST API, version v2beta1, for a process of its own.
 
-The paths, methods and messages are those of the published OpenAPI file, by the models of kfp-server-api that are
-generated from it: a body is refused that has a field which its model lacks, or a value of another type. Beyond
-that it checks what the server's source does (https://github.com/kubeflow/pipelines,
-backend/src/apiserver/server): names that must be new, parameters of the pipeline, the cron expression, the
-number of runs at a time. Lists have pages, filters by equality, and an order.
+The paths, methods and messages are those of the published OpenAPI file, by the models of kfp-server-api that
+are generated from it: a body is refused that has a field which its model lacks, or a value of another type.
+Beyond that it checks what the server's source does (https://github.com/kubeflow/pipelines,
+backend/src/apiserver): names that must be new, the pipeline's parameters, the cron expression, the number of
+runs at a time. Lists have pages, filters by equality, and an order.
 
-It runs nothing: a run is RUNNING until it has been looked at twice, and then ends as POST /testing says. There
-is no user and no namespace, and no clock: POST /testing says that a recurring run is due.
+It runs nothing: a run is RUNNING until it has been looked at twice, and then ends as POST /testing says.
+There is no user, no namespace and no clock: POST /testing says that a recurring run is due.
 """
 
 import datetime
@@ -209,7 +209,8 @@ def _check_run(body):
             if "defaultValue" not in definition:
                 raise RefusedError(
                     400,
-                    f"parameter {name} is not optional, yet has neither default value nor user provided value",
+                    f"parameter {name} is not optional, yet has neither default value "
+                    "nor user provided value",
                 )
             continue
         wanted = str if definition["parameterType"] == "STRING" else int | float

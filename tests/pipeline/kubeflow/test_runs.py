@@ -72,7 +72,7 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
 ):
     serving = tmp_path / "serving" / "deepfm"
     folders = {"data_folder": str(folder_of_days), "serving_folder": str(serving)}
-    backend = backends.OpenSource(tmp_path / "backend")
+    backend = backends.OpenSource(tmp_path / "backend", forked=True)
     first = backend.run(package, {**folders, "run_date": "2000-12-30", "window_days": 2})
 
     assert {name: (task.state, task.attempts) for name, task in first.items()} == {
@@ -94,8 +94,6 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
     report = backend.stored(first["ModelReport"].artifacts["report"].uri)
     assert "test from 2000-12-30 to 2000-12-30" in (report / "report.html").read_text()
 
-    # From here on in forked processes: what a container does without them has been seen above.
-    backend.start_process = backends.Forked
     with pytest.raises(backends.TaskFailedError) as failure:
         backend.run(package, {**folders, "run_date": "[[ScheduledTime.2006-01-02]]"})
     assert failure.value.task == "RatingsExampleGen"
