@@ -2,12 +2,14 @@
 
 import datetime
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,7 +18,7 @@ from pipeline.kubeflow import cron as crontab
 from pipeline.terminal import console, say, stop, wide
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.service import Package, RecurringRun, Run, Service, Version
+    from pipeline.kubeflow.service import Package, RecurringRun, Run, Schedule, Service, Version
 
 app = typer.Typer()
 
@@ -62,7 +64,7 @@ def schedule(
     dry_run: DryRun = False,
 ) -> None:
     """Run the pipeline on Kubeflow Pipelines at set times, for the day before: one schedule of each name."""
-    from pipeline.kubeflow.service import ServiceError  # noqa: PLC0415
+    from pipeline.kubeflow.service import SCHEDULED_DAY, Schedule, ServiceError  # noqa: PLC0415
 
     asked = {"--list": list_all, "--pause": pause, "--resume": resume, "--delete": delete, "--cron": cron}
     given = [flag for flag, value in asked.items() if value]
@@ -76,7 +78,18 @@ def schedule(
         if cron is not None:
             if read is None:
                 raise stop("--cron needs a package: write one with `deepfm compile --spans`")
-            _schedule(read, name, cron, window, lag, catch_up, service_account, host, namespace, dry_run)
+            wanted = Schedule(
+                name=name or read.pipeline,
+                cron=crontab.six_fields(cron),
+                catch_up=catch_up,
+                parameters=_parameters(SCHEDULED_DAY, lag, window),
+                service_account=service_account,
+            )
+            if dry_run:
+                sent = {**vars(wanted), "max_concurrency": 1}
+                _print_json({"pipeline": read.pipeline, "version": read.version, "recurring_run": sent})
+                return
+            _put(_service(host, namespace), read, wanted)
             return
         name = name or (read.pipeline if read else None)
         if name is None:
@@ -172,6 +185,56 @@ def backfill(
         raise stop(str(error)) from error
 
 
+@app.command()
+def manifests(
+    volume: Annotated[
+        list[str] | None, typer.Option(help="CLAIM:SIZE, a volume claim and how large; repeatable.")
+    ] = None,
+    storage_class: Annotated[
+        str | None, typer.Option(help="Of the volumes; the cluster's default if not given.")
+    ] = None,
+    pipeline_root: Annotated[
+        str,
+        typer.Option(help="Address of the artifacts, s3:// or minio://; its key is in AWS_ACCESS_KEY_ID."),
+    ] = "",
+    endpoint: Annotated[str, typer.Option(help="Host of the object store.")] = "s3.amazonaws.com",
+    region: Annotated[str, typer.Option(help="Of the object store.")] = "us-east-1",
+    tls: Annotated[bool, typer.Option(help="Whether the object store speaks TLS.")] = True,
+    namespace: Annotated[str, typer.Option(help="Where the runs' pods are.")] = "kubeflow",
+    service_account: Annotated[str, typer.Option(help="Of the pods.")] = "deepfm",
+) -> None:
+    """Print what the cluster needs for the runs: `deepfm manifests … | kubectl apply -f -`."""
+    from pipeline.kubeflow.manifests import ClusterConfig, StoreConfig  # noqa: PLC0415
+    from pipeline.kubeflow.manifests import manifests as objects  # noqa: PLC0415
+
+    keys = [os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    if pipeline_root and not all(keys):
+        raise stop(f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of {pipeline_root}")
+    try:
+        store = (
+            StoreConfig(
+                pipeline_root=pipeline_root,
+                access_key=keys[0],
+                secret_key=keys[1],
+                endpoint=endpoint,
+                region=region,
+                tls=tls,
+            )
+            if pipeline_root
+            else None
+        )
+        config = ClusterConfig(
+            namespace=namespace,
+            service_account=service_account,
+            volumes={claim: size for claim, _, size in (text.partition(":") for text in volume or [])},
+            storage_class=storage_class,
+            store=store,
+        )
+    except ValueError as error:
+        raise stop(str(error)) from error
+    typer.echo(yaml.safe_dump_all(objects(config), sort_keys=False, width=1000), nl=False)
+
+
 def _service(host: str, namespace: str) -> "Service":
     from pipeline.kubeflow.service import Service  # noqa: PLC0415
 
@@ -215,37 +278,8 @@ def _is_for(run: "Run", name: str, day: datetime.date | None) -> bool:
     return run.name == name if day is None else run.day == day
 
 
-def _schedule(
-    package: "Package",
-    name: str | None,
-    cron: str,
-    window: int | None,
-    lag: int,
-    catch_up: bool,
-    service_account: str | None,
-    host: str,
-    namespace: str,
-    dry_run: bool,
-) -> None:
-    from pipeline.kubeflow.service import SCHEDULED_DAY, Schedule  # noqa: PLC0415
-
-    wanted = Schedule(
-        name=name or package.pipeline,
-        cron=crontab.six_fields(cron),
-        catch_up=catch_up,
-        parameters=_parameters(SCHEDULED_DAY, lag, window),
-        service_account=service_account,
-    )
-    if dry_run:
-        _print_json(
-            {
-                "pipeline": package.pipeline,
-                "version": package.version,
-                "recurring_run": {**vars(wanted), "max_concurrency": 1},
-            }
-        )
-        return
-    service = _service(host, namespace)
+def _put(service: "Service", package: "Package", wanted: "Schedule") -> None:
+    """Upload a package and let a schedule of it be the only one of its name."""
     version = service.upload(package)
     made = service.schedule(wanted, version, service.experiment(package.pipeline))
     paused = made and not made.enabled

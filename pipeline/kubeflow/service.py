@@ -331,7 +331,8 @@ def _told(host: str) -> Iterator[None]:
         raise ServiceError(f"Kubeflow Pipelines refused: {_message(error)}") from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise ServiceError(
-            f"Kubeflow Pipelines cannot be reached at {host or 'its default address'}: {error}; "
+            f"Kubeflow Pipelines cannot be reached at {host or 'its default address'}: "
+            f"{getattr(error, 'reason', None) or error}; "
             "give --host, or set KF_PIPELINES_ENDPOINT"
         ) from error
     finally:

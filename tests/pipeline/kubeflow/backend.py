@@ -8,9 +8,9 @@ into the container and out of it, replaces placeholders and runs the command; `m
 becomes of an artifact in ML Metadata.
 
 Here a folder is the object store and another one, new for each attempt, the container's file system; the
-command is the task's own, run by this interpreter in place of the image's. If asked to, it forks the processes
-off one that has imported TFX, which takes most of the time of a small task; but for the first one of each module,
-which shows that it can do without.
+command is the task's own, run by this interpreter in place of the image's. If asked to, it forks the
+processes off one that has imported TFX, which takes most of the time of a small task; but for the first one
+of each module, which shows that it can do without.
 """
 
 import concurrent.futures
@@ -358,9 +358,9 @@ class _Run:
             command = [argument.replace(placeholder, value) for argument in command]
         if command[0] != "python":
             raise RefusedError(f"the harness runs Python only, got {command[0]}")
-        if self.backend.forked and command[2] in _Forked.begun:
+        if self.backend.forked and command[2] in _BEGUN:
             return _Forked(command[2:], pod)
-        _Forked.begun.add(command[2])
+        _BEGUN.add(command[2])
         with (pod / "log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, *command[1:]],
@@ -427,10 +427,12 @@ def _holds(condition, executor_input):
     return bool(eval(expression, {"__builtins__": {}}, {"artifacts": artifacts}))
 
 
+_BEGUN = set()  # modules that a process of their own has run
+
+
 class _Forked:
     """A module that runs in a container as by `python -m`, in a forked process; used as a Popen."""
 
-    begun = set()  # modules that a process of their own has run
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"])
 
