@@ -27,8 +27,8 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run split-spans compile generate-data status plot-model serve predict rank batch models canary "
-        "promote rollback prune"
+        "run split-spans compile schedule submit backfill manifests generate-data status plot-model serve "
+        "predict rank batch models canary promote rollback prune"
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
