@@ -40,16 +40,16 @@ class Api:
         self._ask("/testing", content)
 
 
-@pytest.fixture
-def api():
-    """Serve the API in a process of its own, that has nothing yet."""
+@pytest.fixture(scope="module")
+def process():
+    """Serve the API in a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen([sys.executable, SERVICE, str(port)])
     found = Api(port)
     try:
-        for _ in range(200):
+        for _ in range(400):
             try:
                 found.has()
                 break
@@ -59,6 +59,13 @@ def api():
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def api(process):
+    """The process, that has nothing yet."""
+    process.tell(reset=True)
+    return process
 
 
 @pytest.fixture(scope="module")
