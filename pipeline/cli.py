@@ -138,7 +138,9 @@ def compile_package(
     output: Annotated[Path, typer.Argument(help="File to write, .yaml.")],
     image: Annotated[str, typer.Option(help="Container image, made from the Dockerfile.")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset, part of the pipeline's.")],
-    data: Annotated[Path, typer.Option(help="Folder of the ratings, as containers see it.")],
+    data: Annotated[
+        str, typer.Option(help="Folder of the ratings, as containers see it, or its s3:// or gs:// address.")
+    ],
     root: Annotated[Path, typer.Option(help="Folder that holds serving/deepfm, as containers see it.")],
     volume: Annotated[
         list[str] | None, typer.Option(help="CLAIM:PATH, a volume claim and where to mount it; repeatable.")

@@ -76,7 +76,7 @@ class PipelineConfig:
     """Everything that the graph depends on."""
 
     dataset: str  # name; one component of every path
-    data_folder: Path  # holds ratings.dat, movies.dat and users.dat, or folders of days
+    data_folder: Path | str  # holds ratings.dat, movies.dat and users.dat, or folders of days; or an address
     root: Path  # everything that runs on this dataset leave behind
     run_date: str = (
         ""  # of a folder of days, as 2000-12-31; "" of a flat dataset, or where each run gets its own
