@@ -135,12 +135,18 @@ class Service:
     def upload(self, package: Package) -> Version:
         """Return the version of a package, uploaded if Kubeflow Pipelines does not have it yet."""
         with _told(self._host):
-            found = [*self._all(self._client.list_pipelines, "pipelines", name=package.pipeline)]
-            if not found:
-                wanted = kfp_server_api.V2beta1Pipeline(
-                    display_name=package.pipeline, namespace=self._namespace or None
+            namespace = self._namespace or None
+            found = [
+                *self._all(
+                    self._client.list_pipelines, "pipelines", name=package.pipeline, namespace=namespace
                 )
-                found = [self._client.pipelines.pipeline_service_create_pipeline(pipeline=wanted)]
+            ] or [
+                self._client.pipelines.pipeline_service_create_pipeline(
+                    pipeline=kfp_server_api.V2beta1Pipeline(
+                        display_name=package.pipeline, namespace=namespace
+                    )
+                )
+            ]
             pipeline_id = found[0].pipeline_id
             versions = [
                 *self._all(
