@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, kubeflow_commands, serving_commands
+from pipeline import batch_command, beam_options, kubeflow_commands, serving_commands
+from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
@@ -65,11 +66,15 @@ def run(
         bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
     ] = False,
     runs: Runs = Path("runs"),
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
     from pipeline import local  # noqa: PLC0415
     from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
+    beam = beam_options.beam_config(beam_profile, beam_option)
+    beam_options.require_job_service(beam)
     try:
         dataset = resolve(
             data,
@@ -101,6 +106,7 @@ def run(
         window_days=window,
         generated=dataset.generated,
         noise_floor_rmse=dataset.noise_floor_rmse,
+        beam=beam,
     )
     config = PRESETS[preset.value](config)
     config = dataclasses.replace(
@@ -132,7 +138,9 @@ def compile_package(
     output: Annotated[Path, typer.Argument(help="File to write, .yaml.")],
     image: Annotated[str, typer.Option(help="Container image, made from the Dockerfile.")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset, part of the pipeline's.")],
-    data: Annotated[Path, typer.Option(help="Folder of the ratings, as containers see it.")],
+    data: Annotated[
+        str, typer.Option(help="Folder of the ratings, as containers see it, or its s3:// or gs:// address.")
+    ],
     root: Annotated[Path, typer.Option(help="Folder that holds serving/deepfm, as containers see it.")],
     volume: Annotated[
         list[str] | None, typer.Option(help="CLAIM:PATH, a volume claim and where to mount it; repeatable.")
@@ -158,6 +166,8 @@ def compile_package(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Of --spans: go on without days that are missing or late.")
     ] = False,
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Write the package of the pipeline for Kubeflow Pipelines."""
     with quiet_imports():
@@ -165,9 +175,10 @@ def compile_package(
 
     if not spans and (window or allow_missing):
         raise stop(f"{'--window' if window else '--allow-missing'} is for a folder of days: add --spans")
+    beam = beam_options.beam_config(beam_profile, beam_option)
     try:
         config = PipelineConfig(
-            dataset=dataset, data_folder=data, root=root, window_days=window, generated=False
+            dataset=dataset, data_folder=data, root=root, window_days=window, generated=False, beam=beam
         )
         config = PRESETS[preset.value](config)
         days = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if spans else None

@@ -10,6 +10,7 @@ from tfx.orchestration.portable import base_driver as ir_base_driver
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 
+import components.object_store  # noqa: F401  (the dataset may lie in one)
 from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, INPUTS
 from components.ratings_example_gen.config import ExampleGenConfig

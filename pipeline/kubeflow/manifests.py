@@ -9,13 +9,21 @@ import yaml
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _QUANTITY = re.compile(r"[1-9][0-9]*(Mi|Gi|Ti)")
-_STORE = "deepfm-store"
 _ACCESS_KEY, _SECRET_KEY = "accesskey", "secretkey"
+
+STORE_SECRET = "deepfm-store"
+STORE_VARIABLES = {
+    _ACCESS_KEY: "AWS_ACCESS_KEY_ID",
+    _SECRET_KEY: "AWS_SECRET_ACCESS_KEY",
+    "endpoint": "AWS_ENDPOINT_URL",
+    "region": "AWS_DEFAULT_REGION",
+}
+"""What a client of the store reads from its environment, by key of the secret."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """An object store that speaks S3, for the artifacts."""
+    """An object store that speaks S3, for the artifacts, and the ratings if they lie in one."""
 
     pipeline_root: str  # s3://bucket/folder or minio://bucket/folder
     access_key: str
@@ -115,9 +123,14 @@ def _secret(config: ClusterConfig, store: StoreConfig) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(config, _STORE),
+        "metadata": _metadata(config, STORE_SECRET),
         "type": "Opaque",
-        "stringData": {_ACCESS_KEY: store.access_key, _SECRET_KEY: store.secret_key},
+        "stringData": {
+            _ACCESS_KEY: store.access_key,
+            _SECRET_KEY: store.secret_key,
+            "endpoint": f"{'https' if store.tls else 'http'}://{store.endpoint}",
+            "region": store.region,
+        },
     }
 
 
@@ -133,7 +146,7 @@ def _launcher_config(config: ClusterConfig, store: StoreConfig) -> dict[str, Any
             "credentials": {
                 "fromEnv": False,
                 "secretRef": {
-                    "secretName": _STORE,
+                    "secretName": STORE_SECRET,
                     "accessKeyKey": _ACCESS_KEY,
                     "secretKeyKey": _SECRET_KEY,
                 },

@@ -22,6 +22,7 @@ from tfx.utils import name_utils
 from components.ratings_example_gen.config import RUN_PROPERTIES
 from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.graph import create_pipeline
+from pipeline.kubeflow.manifests import STORE_SECRET, STORE_VARIABLES
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 DRIVER = ("python", "-m", "pipeline.kubeflow.driver")
@@ -34,6 +35,7 @@ FOLDERS = {
 }
 DAYS = {name: (("RatingsExampleGen", name), ("ModelReport", name)) for name in RUN_PROPERTIES}
 
+_READS_RATINGS = "RatingsExampleGen"
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _PARAMETER_TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
@@ -84,7 +86,10 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
         container["resources"] = _resources(task_config, kubeflow.gpu_type)
         task["retryPolicy"] = {"maxRetryCount": task_config.retries, **_BACKOFF}
         task["cachingOptions"] = {"enableCache": task_config.cache}
-        platform[component["executorLabel"]] = _kubernetes(task_config, kubeflow.volumes)
+        pod = _kubernetes(task_config, kubeflow.volumes)
+        if node.id == _READS_RATINGS and str(config.data_folder).startswith("s3://"):
+            pod["secretAsEnv"] = [_store_secret()]
+        platform[component["executorLabel"]] = pod
     _give_parameters(spec, FOLDERS | DAYS if config.example_gen.spans else FOLDERS)
     if config.example_gen.spans:
         # No package has a date: a run that chooses none would train on an old day.
@@ -166,6 +171,16 @@ def _kubernetes(config: TaskConfig, volumes: Mapping[str, str]) -> Json:
             {"constant": claim, "pvcNameParameter": {"runtimeValue": {"constant": claim}}, "mountPath": path}
             for claim, path in sorted(volumes.items())
         ],
+    }
+
+
+def _store_secret() -> Json:
+    """Return the environment that a client of the object store needs."""
+    return {
+        # `secretName` is for releases before 2.5.
+        "secretName": STORE_SECRET,
+        "secretNameParameter": {"runtimeValue": {"constant": STORE_SECRET}},
+        "keyToEnv": [{"secretKey": key, "envVar": name} for key, name in STORE_VARIABLES.items()],
     }
 
 

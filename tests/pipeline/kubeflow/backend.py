@@ -439,7 +439,8 @@ class _Forked:
     def __init__(self, arguments, pod):
         module, *rest = arguments
         (pod / "log").touch()
-        names = {"folder": str(pod), "module": module, "rest": rest, "project": str(PROJECT)}
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        names = {"folder": str(pod), "module": module, "rest": rest, "environment": environment}
         self._process = self.context.Process(target=exec, args=(_RUN_MODULE, names))
         self._process.start()
 
@@ -463,8 +464,8 @@ os.chdir(folder)
 log = os.open("log", os.O_WRONLY)
 os.dup2(log, 1)
 os.dup2(log, 2)
-os.environ.update(PYTHONPATH=project, TF_CPP_MIN_LOG_LEVEL="2")
-sys.path[0] = project
+os.environ.update(environment)
+sys.path[0] = environment["PYTHONPATH"]
 sys.argv = [module, *rest]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """

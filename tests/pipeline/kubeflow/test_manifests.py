@@ -80,6 +80,7 @@ def test_the_launcher_finds_the_store_and_its_key():
     assert reference["secretName"] == objects["Secret"]["metadata"]["name"]
     kept = objects["Secret"]["stringData"]
     assert (kept[reference["accessKeyKey"]], kept[reference["secretKeyKey"]]) == ("key", "secret")
+    assert (kept["endpoint"], kept["region"]) == ("http://store.example:9000", "us-east-1")
     assert "secret'" not in repr(STORE)
 
 

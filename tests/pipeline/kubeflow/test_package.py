@@ -168,6 +168,22 @@ def test_each_task_gets_what_the_configuration_says(documents, containers, nodes
     ]
 
 
+def test_ratings_in_an_object_store_come_with_its_key(config):
+    _, platform = compile_package(
+        dataclasses.replace(config, data_folder="s3://ratings/days"), KubeflowConfig(image="deepfm:1")
+    )
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert [name for name, pod in executors.items() if "secretAsEnv" in pod] == ["RatingsExampleGen_executor"]
+    (secret,) = executors["RatingsExampleGen_executor"]["secretAsEnv"]
+    assert secret["secretName"] == "deepfm-store"
+    assert {entry["envVar"]: entry["secretKey"] for entry in secret["keyToEnv"]} == {
+        "AWS_ACCESS_KEY_ID": "accesskey",
+        "AWS_SECRET_ACCESS_KEY": "secretkey",
+        "AWS_ENDPOINT_URL": "endpoint",
+        "AWS_DEFAULT_REGION": "region",
+    }
+
+
 def test_every_type_of_the_project_s_artifacts_is_known(config):
     outputs = {
         channel.type for node in create_pipeline(config).components for channel in node.outputs.values()

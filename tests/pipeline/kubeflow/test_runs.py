@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from components.deepfm.config import DeepFMConfig
@@ -68,10 +69,11 @@ def model_run(backend, tasks):
 
 
 def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_before(
-    backends, package, folder_of_days, tmp_path
+    backends, package, folder_of_days, bucket, tmp_path
 ):
+    fsspec.filesystem("s3").put(str(folder_of_days), f"{bucket}/days", recursive=True)
     serving = tmp_path / "serving" / "deepfm"
-    folders = {"data_folder": str(folder_of_days), "serving_folder": str(serving)}
+    folders = {"data_folder": f"{bucket}/days", "serving_folder": str(serving)}
     backend = backends.OpenSource(tmp_path / "backend", forked=True)
     first = backend.run(package, {**folders, "run_date": "2000-12-30", "window_days": 2})
 
