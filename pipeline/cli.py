@@ -1,7 +1,6 @@
 """The `deepfm` command. Each command imports what it needs, so that all of them start at once."""
 
 import dataclasses
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +8,23 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, serving_commands
+from components.ratings_example_gen.config import SpanConfig, SplitMethod
+from pipeline import batch_command, retrain_command, serving_commands
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
-from pipeline.job import SUMMARY_FILE
+from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE
+from pipeline.run_options import (
+    AllowMissing,
+    Cold,
+    EvaluationDays,
+    Preset,
+    PresetName,
+    RunRequest,
+    Runs,
+    Seed,
+    Window,
+    find_dataset,
+)
 from pipeline.summaries import last_summaries
 from pipeline.terminal import console, say, stop
 from serving.quiet_imports import quiet_imports
@@ -26,12 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
-
-_CACHE = Path(".cache", "data")
-
-Preset = enum.StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
-
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+app.add_typer(retrain_command.app)
 
 
 @app.command()
@@ -43,40 +49,23 @@ def run(
             "downloaded or generated if not given."
         ),
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
-    ] = 0,
+    preset: Preset = PresetName["default"],
+    seed: Seed = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Train from nothing, not from the served model.")
-    ] = False,
+    cold: Cold = False,
     date: Annotated[
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(min=1, help="Days to train on, before the evaluation span; all if not given."),
-    ] = None,
-    evaluation_days: Annotated[
-        int, typer.Option(min=1, help="Days of the evaluation span.")
-    ] = SpanConfig.evaluation_days,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
-    ] = False,
+    window: Window = None,
+    evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
+    allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
     from pipeline import local  # noqa: PLC0415
-    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
     try:
-        dataset = resolve(
-            data,
-            cache_dir=_CACHE,
-            work_dir=runs / ".unpacked",
-            notify=say,
-        )
+        dataset = find_dataset(data, runs)
     except (DatasetError, OSError) as error:
         raise stop(str(error)) from error
     given = {"--date": date, "--window": window, "--allow-missing": allow_missing}
@@ -98,39 +87,21 @@ def run(
             if date
             else None
         )
-        example_gen = ExampleGenConfig(split=split, spans=spans)
+        request = RunRequest(
+            dataset=dataset, runs=runs, preset=preset, seed=seed, split=split, cold=cold, spans=spans
+        )
+        config = request.config
     except ValueError as error:
         raise stop(str(error)) from error
-    config = PipelineConfig(
-        dataset=dataset.name,
-        data_folder=dataset.folder,
-        root=(runs / dataset.name).absolute(),
-        generated=dataset.generated,
-        noise_floor_rmse=dataset.noise_floor_rmse,
-    )
-    config = PRESETS[preset.value](config)
-    config = dataclasses.replace(
-        config,
-        train=dataclasses.replace(config.train, seed=seed, cold=cold),
-        example_gen=example_gen,
-    )
-    facts = {
-        "dataset": {
-            "name": config.dataset,
-            "generated": config.generated,
-            "origin": dataset.origin,
-            "noise_floor_rmse": config.noise_floor_rmse,
-        },
-        "preset": preset.value,
-        "seed": seed,
-        "split": split.value,
-        "spans": spans and dataclasses.asdict(spans),
-        "serving_dir": str(config.serving),
-    }
-    kind = "generated data" if config.generated else "real data"
-    division = f"evaluation span {spans.evaluation_start} to {date}" if spans else f"{split.value} split"
-    say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
-    raise typer.Exit(local.run(config, facts, console).status)
+    say(request.text)
+    try:
+        with local.locked(config.root) as lock:
+            outcome = local.run(config, request.facts, console, lock)
+    except local.AlreadyRunningError as error:
+        raise stop(str(error), ALREADY_RUNNING) from error
+    except OSError as error:
+        raise stop(f"cannot write to {config.root}: {error}") from error
+    raise typer.Exit(outcome.status)
 
 
 @app.command("compile")
@@ -147,10 +118,8 @@ def compile_package(
         str,
         typer.Option(help="Address of the artifacts: minio://, s3:// or gs://; the back end's if not given."),
     ] = "",
-    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
-    ] = 0,
+    preset: Preset = PresetName["default"],
+    seed: Seed = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
 ) -> None:
     """Write the package of the pipeline for Kubeflow Pipelines."""
@@ -199,10 +168,9 @@ def split_spans(
 ) -> None:
     """Write ratings as a folder of days, which `deepfm run --date` takes."""
     from pipeline.dataset.days import split_by_day  # noqa: PLC0415
-    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
     try:
-        dataset = resolve(data, cache_dir=_CACHE, work_dir=runs / ".unpacked", notify=say)
+        dataset = find_dataset(data, runs)
         if dataset.last_day:
             raise stop(f"{dataset.origin} is a folder of days already")
         with console.status("splitting") as shown:
@@ -244,7 +212,7 @@ def status(runs: Runs = Path("runs")) -> None:
 def plot_model(
     output: Annotated[Path, typer.Argument(help="File to write, .png or .svg.")] = Path("model.png"),
     architecture: Annotated[str, typer.Option(help="first_order, second_order, deep, deepfm, …")] = "deepfm",
-    preset: Annotated[Preset, typer.Option(help="Sizes of the model.")] = Preset["default"],
+    preset: Preset = PresetName["default"],
 ) -> None:
     """Draw a model: its layers with names and shapes."""
     with quiet_imports():

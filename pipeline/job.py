@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config import PipelineConfig
 
 SUMMARY_FILE = "summary.json"  # in the run folder
-ALREADY_RUNNING = 3  # exit status of the worker
+ALREADY_RUNNING = 3  # exit status where another run works on the dataset
 
 
 @dataclasses.dataclass(frozen=True)

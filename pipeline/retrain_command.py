@@ -1,0 +1,202 @@
+"""The command of `deepfm` that keeps a model fresh on one machine: a run for each day, in order."""
+
+import dataclasses
+import datetime
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from click.core import ParameterSource
+
+from components.ratings_example_gen.config import SpanConfig
+from pipeline import retraining, schedules
+from pipeline.dataset.errors import DatasetError
+from pipeline.job import ALREADY_RUNNING
+from pipeline.run_options import (
+    AllowMissing,
+    Cold,
+    EvaluationDays,
+    Preset,
+    PresetName,
+    RunRequest,
+    Runs,
+    Seed,
+    Window,
+    find_dataset,
+)
+from pipeline.terminal import console, say, stop
+from serving.quiet_imports import quiet_imports
+
+app = typer.Typer()
+
+_LOG = "retrain.log"
+_UNITS = "deepfm-retrain"
+
+
+@app.command()
+def retrain(
+    context: typer.Context,
+    data: Annotated[str, typer.Option(help="Folder of days.")],
+    date: Annotated[
+        str | None,
+        typer.Option(help="Last day that may be due, as 2000-12-31; yesterday (UTC) if not given."),
+    ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", help="Day to begin with where none was done; the last one if not given."),
+    ] = None,
+    window: Window = None,
+    evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
+    allow_missing: AllowMissing = False,
+    preset: Preset = PresetName["default"],
+    seed: Seed = 0,
+    cold: Cold = False,
+    every: Annotated[
+        float | None, typer.Option(min=0.01, help="Stay, and look again each time so many hours are over.")
+    ] = None,
+    show: Annotated[
+        schedules.Clock | None,
+        typer.Option("--print", help="Print what makes this machine call the command each night."),
+    ] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Run the pipeline for each day that is due, in order, from the last one done on.
+
+    A day is the last one of its evaluation span, as with `deepfm run --date`. A day whose data or model a
+    gate refused is done, unless its data change before the next one is; one that is missing stays due.
+    """
+    try:
+        dataset = find_dataset(data, runs)
+        if not dataset.last_day:
+            raise stop(f"{dataset.origin} is no folder of days; make one: `deepfm split-spans`")
+        days = _Days(
+            request=RunRequest(
+                dataset=dataset,
+                runs=runs,
+                preset=preset,
+                seed=seed,
+                cold=cold,
+                spans=SpanConfig(
+                    run_date=date or str(_yesterday()),
+                    window_days=window,
+                    evaluation_days=evaluation_days,
+                    allow_missing=allow_missing,
+                ),
+            ),
+            first=_day("--from", first),
+            last=_day("--date", date),
+        )
+    except (DatasetError, OSError, ValueError) as error:
+        raise stop(str(error)) from error
+    if show:
+        _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()})
+        return
+    while True:
+        began = time.monotonic()
+        status = days.catch_up()
+        if every is None:
+            raise typer.Exit(status)
+        time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Days:
+    """The days that a call looks after."""
+
+    request: RunRequest  # of one of them
+    first: datetime.date | None
+    last: datetime.date | None  # None stands for yesterday
+
+    def catch_up(self) -> int:
+        """Run for each day that is due; return the exit status."""
+        with console.status("looking at the days"), quiet_imports():
+            from components.errors import RunStoppedError  # noqa: PLC0415
+            from pipeline import local  # noqa: PLC0415
+
+        root = self.request.config.root
+        try:
+            with local.locked(root) as lock:
+                return self._catch_up(lock)
+        except local.AlreadyRunningError as error:
+            return stop(str(error), ALREADY_RUNNING).exit_code
+        except RunStoppedError as error:
+            return stop(str(error)).exit_code
+        except OSError as error:
+            return stop(f"cannot write to {root}: {error}").exit_code
+
+    def _catch_up(self, lock: int) -> int:
+        from pipeline import local, retraining_record  # noqa: PLC0415
+
+        root = self.request.config.root
+        last = self.last or _yesterday()
+        status, runs = 0, 0
+        while True:
+            past = retraining.past_days(root)
+            due = retraining.next_due(past, self.first or last, last, self._fingerprint)
+            if due is None:
+                break
+            request = self._request(due)
+            facts = {**request.facts, retraining.INPUT_FINGERPRINT: self._fingerprint(due)}
+            if not runs:
+                say(f"{request.dataset.name}, {due} to {last}")
+                say(retraining_record.head())
+            outcome = local.run(request.config, facts, console, lock, brief=True)
+            runs += 1
+            status = max(status, outcome.status)
+            past = retraining.past_days(root)
+            retraining_record.write(past, root)
+            found = next((day for day in past if day.day == due), None)
+            if outcome.summary is None or found is None:
+                return status
+            say(retraining_record.line(found))
+            if not found.done:
+                return status
+        if not runs:
+            say(f"{self.request.dataset.name}: no day up to {last} is due")
+        else:
+            say(f"table {root / retraining_record.CSV_FILE}, plot {root / retraining_record.PLOT_FILE}")
+        return status
+
+    def _request(self, day: datetime.date) -> RunRequest:
+        assert self.request.spans
+        spans = dataclasses.replace(self.request.spans, run_date=str(day))
+        return dataclasses.replace(self.request, spans=spans)
+
+    def _fingerprint(self, day: datetime.date) -> str:
+        """Return the identity of what a run for a day would read."""
+        from components.ratings_example_gen.driver import fingerprint  # noqa: PLC0415
+        from components.ratings_example_gen.inputs import find_inputs  # noqa: PLC0415
+
+        folder = str(self.request.dataset.folder)
+        return fingerprint(folder, find_inputs(folder, self._request(day).spans))
+
+
+def _yesterday() -> datetime.date:
+    """Return the last day that is over everywhere that counts in UTC."""
+    return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+
+
+def _day(option: str, text: str | None) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise ValueError(f"{option} must be a date like 2000-12-31, got {text!r}") from error
+
+
+def _print_schedule(clock: schedules.Clock, context: typer.Context, paths: dict[str, Path]) -> None:
+    """Print what calls this very command, with absolute paths."""
+    command = [str(Path(sys.executable).with_name("deepfm")), "retrain"]
+    for parameter in context.command.params:
+        name, value = parameter.name or "", context.params.get(parameter.name or "")
+        if name in ("show", "every") or (
+            name not in paths and context.get_parameter_source(name) is ParameterSource.DEFAULT
+        ):
+            continue
+        command += [parameter.opts[0], *([] if value is True else [str(paths.get(name, value))])]
+    if clock is schedules.Clock.CRON:
+        say(schedules.cron(command, Path.cwd(), paths["runs"] / _LOG).rstrip("\n"))
+        return
+    for name, text in schedules.systemd(command, Path.cwd(), _UNITS).items():
+        say(f"# /etc/systemd/system/{name}\n{text}")
