@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from components.ratings_example_gen.config import SpanConfig
 from pipeline import retraining, schedules
@@ -113,6 +112,7 @@ class _Days:
         """Run for each day that is due; return the exit status."""
         with console.status("looking at the days"), quiet_imports():
             from components.errors import RunStoppedError  # noqa: PLC0415
+            from components.ratings_example_gen import driver  # noqa: F401, PLC0415
             from pipeline import local  # noqa: PLC0415
 
         root = self.request.config.root
@@ -190,9 +190,7 @@ def _print_schedule(clock: schedules.Clock, context: typer.Context, paths: dict[
     command = [str(Path(sys.executable).with_name("deepfm")), "retrain"]
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
-        if name in ("show", "every") or (
-            name not in paths and context.get_parameter_source(name) is ParameterSource.DEFAULT
-        ):
+        if name in ("show", "every") or (name not in paths and value == parameter.default):
             continue
         command += [parameter.opts[0], *([] if value is True else [str(paths.get(name, value))])]
     if clock is schedules.Clock.CRON:
