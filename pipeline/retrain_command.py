@@ -66,7 +66,10 @@ def retrain(
     A day is the last one of its evaluation span, as with `deepfm run --date`. A day whose data or model a
     gate refused is done, unless its data change before the next one is; one that is missing stays due.
     """
+    if every is not None and date is not None:
+        raise stop("with --every the last day is yesterday, each time anew: leave --date out")
     try:
+        last, begin = _day("--date", date), _day("--from", first)
         dataset = find_dataset(data, runs)
         if not dataset.last_day:
             raise stop(f"{dataset.origin} is no folder of days; make one: `deepfm split-spans`")
@@ -78,14 +81,14 @@ def retrain(
                 seed=seed,
                 cold=cold,
                 spans=SpanConfig(
-                    run_date=date or str(_yesterday()),
+                    run_date=str(last or _yesterday()),
                     window_days=window,
                     evaluation_days=evaluation_days,
                     allow_missing=allow_missing,
                 ),
             ),
-            first=_day("--from", first),
-            last=_day("--date", date),
+            first=begin,
+            last=last,
         )
     except (DatasetError, OSError, ValueError) as error:
         raise stop(str(error)) from error
