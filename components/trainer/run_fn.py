@@ -138,7 +138,7 @@ def _begin(
     version = fn_args.custom_config[BASELINE_VERSION]
     try:
         served = warm_start.read(fn_args.base_model)
-        entries = warm_start.take_over(model, model_config, fields, vocabularies, served)
+        entries = warm_start.take_over(model, model_config, fields, vocabularies, served, config.warm_share)
     except warm_start.DoesNotFitError as error:
         return Start(version=None, reason=f"version {version} does not fit: {error}")
     return Start(version=version, entries=entries)
