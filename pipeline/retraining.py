@@ -33,6 +33,7 @@ class Day:
     seconds: float
     training_seconds: float | None
     decision: str  # what became of the model, for people
+    reason: str  # of a model that was not pushed
     done: bool  # the run came to an end: its model was pushed, or a gate refused it or its data
     input_fingerprint: str | None  # of what it read; None of a run that was not for a schedule
 
@@ -95,6 +96,7 @@ def _day(summary: dict[str, Any]) -> Day:
     entries = summary.get("start", {}).get("entries", {})
     new = {name: counts["new"] for name, counts in entries.items()}
     evaluation = summary.get("evaluation", {})
+    decision, reason = _decision(summary)
     return Day(
         day=datetime.date.fromisoformat(summary["spans"]["run_date"]),
         rows=rows.get("train"),
@@ -106,16 +108,18 @@ def _day(summary: dict[str, Any]) -> Day:
         version=summary["pushed_version"],
         seconds=summary["seconds"],
         training_seconds=summary["seconds_by_node"].get("Trainer"),
-        decision=_decision(summary),
+        decision=decision,
+        reason=reason,
         done=summary["state"] == "succeeded" or summary.get("data_refused", False),
         input_fingerprint=summary.get(INPUT_FINGERPRINT),
     )
 
 
-def _decision(summary: dict[str, Any]) -> str:
+def _decision(summary: dict[str, Any]) -> tuple[str, str]:
+    """Return what became of the model, and why if it was not pushed."""
     if summary["state"] != "succeeded":
         verdict = "refused by" if summary.get("data_refused") else "failed in"
-        return f"{verdict} {summary.get('failed_node', 'the start')}: {summary.get('error', '')}"
+        return f"{verdict} {summary.get('failed_node', 'the start')}", summary.get("error", "")
     if summary["pushed_version"]:
-        return f"version {summary['pushed_version']}"
-    return f"not pushed: {'; '.join(summary['blessing_reasons'])}"
+        return f"version {summary['pushed_version']}", ""
+    return "not pushed", "; ".join(summary["blessing_reasons"])

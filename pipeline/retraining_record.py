@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import os
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ PLOT_FILE: Final = "days.svg"
 
 _HEADS: Final = ("day", "rows", "new users", "new movies", "RMSE before", "after", "seconds", "decision")
 _WIDTHS: Final = (10, 11, 9, 10, 11, 6, 7, 0)
+_REASON: Final = 70  # characters
 _SETTINGS: Final[dict[Any, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,7 +39,8 @@ def head() -> str:
 
 
 def line(day: Day) -> str:
-    """Return a day in one line."""
+    """Return a day in one line, with as much of a reason as fits."""
+    reason = f": {textwrap.shorten(day.reason, _REASON, placeholder=' …')}" if day.reason else ""
     return _aligned(
         (
             str(day.day),
@@ -47,7 +50,7 @@ def line(day: Day) -> str:
             _shown(day.rmse_before, ".4f"),
             _shown(day.rmse_after, ".4f"),
             f"{day.seconds:.0f}",
-            day.decision.splitlines()[0],
+            day.decision + reason,
         )
     )
 

@@ -91,6 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
             keras.metrics.MeanMetricWrapper(absolute_errors, name="mae"),
         ],
     )
+    # Else Keras does it while it traces the first step, and has to trace that again.
+    model.optimizer.build(model.trainable_variables)
     model.fit(
         train.dataset(),
         validation_data=valid.dataset(),

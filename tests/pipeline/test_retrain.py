@@ -19,6 +19,7 @@ from components.ratings_example_gen import spans
 from pipeline.dataset.days import split_by_day
 from pipeline.dataset.generated import generate
 from pipeline.job import ALREADY_RUNNING
+from schema import features
 from serving import release, versions
 
 FIRST, SECOND, THIRD = (datetime.date(2001, 1, number) for number in (1, 2, 3))
@@ -137,7 +138,7 @@ def test_a_second_call_beside_one_that_runs_goes_away(days, killed):
     assert summary["start"]["version"] == 1
     assert summary["evaluation"]["baseline"] == "compared with version 1"
     assert float(second["rmse_before"]) == pytest.approx(float(first["rmse_after"]), abs=0.05)
-    assert second["new_users"] == "0"
+    assert second["new_users"] == str(summary["start"]["entries"][features.UID.name]["new"])
 
 
 def test_a_late_day_is_due_until_it_is_there(days, killed):
@@ -153,8 +154,10 @@ def test_a_late_day_is_due_until_it_is_there(days, killed):
     (folder / "ratings.dat").write_bytes(b"1::1::9::978480000\n" * 500)
     status, printed = days.call(THIRD)
     assert status == 1
-    assert "failed RatingsExampleGen" in printed
-    assert days.table()[-1]["decision"].startswith("refused by RatingsExampleGen: ")
+    assert [line.rstrip() for line in printed].count("failed RatingsExampleGen") == 1
+    refused = days.table()[-1]
+    assert refused["decision"] == "refused by RatingsExampleGen"
+    assert "ratings.dat of the evaluation span: 500 of " in refused["reason"]
     assert versions.versions(days.serving)[-1] == int(done[-1]["version"])
     # Not again, until the day is delivered anew.
     assert days.call(THIRD) == (0, [f"generated-days: no day up to {THIRD} is due"])

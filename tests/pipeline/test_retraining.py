@@ -51,7 +51,7 @@ BROKEN = {
     "seconds_by_node": {},
     "data_refused": False,
 }
-HELD = {"pushed_version": None, "blessing_reasons": ["Evaluator: overall: rmse is 2.0000"]}
+HELD = {"pushed_version": None, "blessing_reasons": ["Evaluator: overall: rmse is 2.0000", "x" * 80]}
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
         "2000-12-04       12,345          -           -            -  0.9543      100  version 4",
         "2000-12-05       12,345          3           0       0.9877  0.9543      100  version 5",
         "2000-12-06            -          -           -            -       -      100  "
-        "refused by DataGate: the data does not fit",
+        "refused by DataGate: the data does not fit test: `rating`",
         "2000-12-07       12,345          3           0       0.9877  0.9543      100  "
-        "not pushed: Evaluator: overall: rmse is 2.0000",
+        "not pushed: Evaluator: overall: rmse is 2.0000; …",
     ]
     retraining_record.write(days, home)
     with (home / "days.csv").open(newline="") as file:
