@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from components.ratings_example_gen.config import SpanConfig, SplitMethod
-from pipeline import batch_command, retrain_command, serving_commands
+from components.ratings_example_gen.config import RunDays, SpanConfig, SplitMethod
+from pipeline import batch_command, beam_options, kubeflow_commands, retrain_command, serving_commands
+from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
 app.add_typer(retrain_command.app)
+app.add_typer(kubeflow_commands.app)
 
 
 @app.command()
@@ -56,14 +58,18 @@ def run(
     date: Annotated[
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
-    window: Window = None,
+    window: Window = 0,
     evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
     allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
     from pipeline import local  # noqa: PLC0415
 
+    beam = beam_options.beam_config(beam_profile, beam_option)
+    beam_options.require_job_service(beam)
     try:
         dataset = find_dataset(data, runs)
     except (DatasetError, OSError) as error:
@@ -77,8 +83,8 @@ def run(
     if dataset.last_day and not date:
         raise stop(f"{dataset.origin} is a folder of days, the last is {dataset.last_day}: give --date")
     try:
-        spans = (
-            SpanConfig(
+        days = (
+            RunDays(
                 run_date=date,
                 window_days=window,
                 evaluation_days=evaluation_days,
@@ -88,7 +94,7 @@ def run(
             else None
         )
         request = RunRequest(
-            dataset=dataset, runs=runs, preset=preset, seed=seed, split=split, cold=cold, spans=spans
+            dataset=dataset, runs=runs, preset=preset, seed=seed, split=split, cold=cold, days=days, beam=beam
         )
         config = request.config
     except ValueError as error:
@@ -109,7 +115,9 @@ def compile_package(
     output: Annotated[Path, typer.Argument(help="File to write, .yaml.")],
     image: Annotated[str, typer.Option(help="Container image, made from the Dockerfile.")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset, part of the pipeline's.")],
-    data: Annotated[Path, typer.Option(help="Folder of the ratings, as containers see it.")],
+    data: Annotated[
+        str, typer.Option(help="Folder of the ratings, as containers see it, or its s3:// or gs:// address.")
+    ],
     root: Annotated[Path, typer.Option(help="Folder that holds serving/deepfm, as containers see it.")],
     volume: Annotated[
         list[str] | None, typer.Option(help="CLAIM:PATH, a volume claim and where to mount it; repeatable.")
@@ -121,20 +129,40 @@ def compile_package(
     preset: Preset = PresetName["default"],
     seed: Seed = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    spans: Annotated[
+        bool, typer.Option("--spans", help="The data are a folder of days: each run needs a date.")
+    ] = False,
+    window: Annotated[
+        int, typer.Option(min=0, help="Of --spans: days to train on, for runs that do not say; 0 for all.")
+    ] = 0,
+    evaluation_days: Annotated[
+        int, typer.Option(min=1, help="Of --spans: days of the evaluation span.")
+    ] = SpanConfig.evaluation_days,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Of --spans: go on without days that are missing or late.")
+    ] = False,
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Write the package of the pipeline for Kubeflow Pipelines."""
     with quiet_imports():
         from pipeline.kubeflow import package  # noqa: PLC0415
 
-    config = PipelineConfig(dataset=dataset, data_folder=data, root=root, generated=False)
-    config = PRESETS[preset.value](config)
-    config = dataclasses.replace(
-        config,
-        train=dataclasses.replace(config.train, seed=seed),
-        example_gen=dataclasses.replace(config.example_gen, split=split),
-    )
-    volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
+    if not spans and (window or allow_missing):
+        raise stop(f"{'--window' if window else '--allow-missing'} is for a folder of days: add --spans")
+    beam = beam_options.beam_config(beam_profile, beam_option)
     try:
+        config = PipelineConfig(
+            dataset=dataset, data_folder=data, root=root, window_days=window, generated=False, beam=beam
+        )
+        config = PRESETS[preset.value](config)
+        days = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if spans else None
+        config = dataclasses.replace(
+            config,
+            train=dataclasses.replace(config.train, seed=seed),
+            example_gen=dataclasses.replace(config.example_gen, split=split, spans=days),
+        )
+        volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
         kubeflow = KubeflowConfig(image=image, volumes=volumes, pipeline_root=pipeline_root)
         package.write_package(output, package.compile_package(config, kubeflow))
     except (ValueError, OSError) as error:

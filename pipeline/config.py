@@ -10,10 +10,9 @@ from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
 from components.transform.config import TransformConfig
+from pipeline.beam_profiles import BeamConfig
 from schema import features
 from serving.versions import MODEL_NAME
-
-LOCAL_BEAM_ARGS = ("--runner=FnApiRunner",)  # the default would look for the Prism runner, on the network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,8 +76,12 @@ class PipelineConfig:
     """Everything that the graph depends on."""
 
     dataset: str  # name; one component of every path
-    data_folder: Path  # holds ratings.dat, movies.dat and users.dat, or folders of days
+    data_folder: Path | str  # holds ratings.dat, movies.dat and users.dat, or folders of days; or an address
     root: Path  # everything that runs on this dataset leave behind
+    run_date: str = (
+        ""  # of a folder of days, as 2000-12-31; "" of a flat dataset, or where each run gets its own
+    )
+    window_days: int = 0  # of a folder of days: to train on; 0 for all before the evaluation span
     generated: bool  # the ratings were drawn by a program, not given by people
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)
@@ -88,7 +91,7 @@ class PipelineConfig:
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
-    beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS  # of the nodes that run on Beam
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)  # of the nodes that run on Beam
 
     def __post_init__(self) -> None:
         if self.dataset in ("", ".", "..") or "/" in self.dataset:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from components.ratings_example_gen.config import SpanConfig
-from pipeline import retraining, schedules
+from components.ratings_example_gen.config import RunDays, SpanConfig
+from pipeline import beam_options, retraining, schedules
+from pipeline.beam_profiles import BeamProfile
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import ALREADY_RUNNING
 from pipeline.run_options import (
@@ -46,7 +47,7 @@ def retrain(
         str | None,
         typer.Option("--from", help="Day to begin with where none was done; the last one if not given."),
     ] = None,
-    window: Window = None,
+    window: Window = 0,
     evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
     allow_missing: AllowMissing = False,
     preset: Preset = PresetName["default"],
@@ -60,6 +61,8 @@ def retrain(
         typer.Option("--print", help="Print what makes this machine call the command each night."),
     ] = None,
     runs: Runs = Path("runs"),
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Run the pipeline for each day that is due, in order, from the last one done on.
 
@@ -80,7 +83,8 @@ def retrain(
                 preset=preset,
                 seed=seed,
                 cold=cold,
-                spans=SpanConfig(
+                beam=beam_options.beam_config(beam_profile, beam_option),
+                days=RunDays(
                     run_date=str(last or _yesterday()),
                     window_days=window,
                     evaluation_days=evaluation_days,
@@ -113,6 +117,7 @@ class _Days:
 
     def catch_up(self) -> int:
         """Run for each day that is due; return the exit status."""
+        beam_options.require_job_service(self.request.beam)
         with console.status("looking at the days"), quiet_imports():
             from components.errors import RunStoppedError  # noqa: PLC0415
             from components.ratings_example_gen import driver  # noqa: F401, PLC0415
@@ -163,9 +168,9 @@ class _Days:
         return status
 
     def _request(self, day: datetime.date) -> RunRequest:
-        assert self.request.spans
-        spans = dataclasses.replace(self.request.spans, run_date=str(day))
-        return dataclasses.replace(self.request, spans=spans)
+        assert self.request.days
+        days = dataclasses.replace(self.request.days, run_date=str(day))
+        return dataclasses.replace(self.request, days=days)
 
     def _fingerprint(self, day: datetime.date) -> str:
         """Return the identity of what a run for a day would read."""
@@ -173,7 +178,7 @@ class _Days:
         from components.ratings_example_gen.inputs import find_inputs  # noqa: PLC0415
 
         folder = str(self.request.dataset.folder)
-        return fingerprint(folder, find_inputs(folder, self._request(day).spans))
+        return fingerprint(folder, find_inputs(folder, self._request(day).days))
 
 
 def _yesterday() -> datetime.date:
@@ -195,7 +200,8 @@ def _print_schedule(clock: schedules.Clock, context: typer.Context, paths: dict[
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         if name in ("show", "every") or (name not in paths and value == parameter.default):
             continue
-        command += [parameter.opts[0], *([] if value is True else [str(paths.get(name, value))])]
+        for one in value if isinstance(value, list) else [value]:
+            command += [parameter.opts[0], *([] if one is True else [str(paths.get(name, one))])]
     if clock is schedules.Clock.CRON:
         say(schedules.cron(command, Path.cwd(), paths["runs"] / _LOG).rstrip("\n"))
         return

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
+from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig, SplitMethod
+from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.terminal import say
@@ -20,10 +21,7 @@ PresetName = enum.StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 Preset = Annotated[PresetName, typer.Option(help="Model and training.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Train from nothing, not from the served model.")]
-Window = Annotated[
-    int | None,
-    typer.Option(min=1, help="Days to train on, before the evaluation span; all if not given."),
-]
+Window = Annotated[int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")]
 EvaluationDays = Annotated[int, typer.Option(min=1, help="Days of the evaluation span.")]
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
@@ -41,24 +39,30 @@ class RunRequest:
     seed: int  # of training
     split: SplitMethod = SplitMethod.RANDOM
     cold: bool = False
-    spans: SpanConfig | None = None  # of a folder of days
+    days: RunDays | None = None  # of a folder of days
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
 
     @property
     def config(self) -> PipelineConfig:
         """The configuration of the run."""
+        days = self.days
+        spans = days and SpanConfig(evaluation_days=days.evaluation_days, allow_missing=days.allow_missing)
         config = PRESETS[self.preset](
             PipelineConfig(
                 dataset=self.dataset.name,
                 data_folder=self.dataset.folder,
                 root=(self.runs / self.dataset.name).absolute(),
+                run_date=days.run_date if days else "",
+                window_days=days.window_days if days else 0,
                 generated=self.dataset.generated,
                 noise_floor_rmse=self.dataset.noise_floor_rmse,
+                beam=self.beam,
             )
         )
         return dataclasses.replace(
             config,
             train=dataclasses.replace(config.train, seed=self.seed, cold=self.cold),
-            example_gen=ExampleGenConfig(split=self.split, spans=self.spans),
+            example_gen=ExampleGenConfig(split=self.split, spans=spans),
         )
 
     @property
@@ -74,7 +78,7 @@ class RunRequest:
             "preset": self.preset,
             "seed": self.seed,
             "split": self.split.value,
-            "spans": self.spans and dataclasses.asdict(self.spans),
+            "spans": self.days and dataclasses.asdict(self.days),
             "serving_dir": str(self.config.serving),
         }
 
@@ -83,8 +87,8 @@ class RunRequest:
         """The request in a line."""
         kind = "generated data" if self.dataset.generated else "real data"
         division = (
-            f"evaluation span {self.spans.evaluation_start} to {self.spans.run_date}"
-            if self.spans
+            f"evaluation span {self.days.evaluation_start} to {self.days.run_date}"
+            if self.days
             else f"{self.split.value} split"
         )
         return f"{self.dataset.name} ({kind}), preset {self.preset}, seed {self.seed}, {division}"
