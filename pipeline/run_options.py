@@ -3,15 +3,17 @@
 import dataclasses
 import enum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig, SplitMethod
 from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, PipelineConfig
-from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.terminal import say
+
+if TYPE_CHECKING:
+    from pipeline.dataset.resolve import Dataset
 
 CACHE: Final = Path(".cache", "data")
 """Where downloaded and generated datasets are kept."""
@@ -33,7 +35,7 @@ Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 class RunRequest:
     """A run that a person asked for."""
 
-    dataset: Dataset
+    dataset: "Dataset"
     runs: Path  # folder of all runs
     preset: str  # of `PRESETS`
     seed: int  # of training
@@ -94,11 +96,13 @@ class RunRequest:
         return f"{self.dataset.name} ({kind}), preset {self.preset}, seed {self.seed}, {division}"
 
 
-def find_dataset(data: str | None, runs: Path) -> Dataset:
+def find_dataset(data: str | None, runs: Path) -> "Dataset":
     """Find, unpack, download or generate the dataset, and say what takes time.
 
     Raises:
         DatasetError: The data cannot be used.
         OSError: A folder cannot be written.
     """
+    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
+
     return resolve(data, cache_dir=CACHE, work_dir=runs / ".unpacked", notify=say)
