@@ -22,7 +22,7 @@ from rich.table import Table
 
 from pipeline import events
 from pipeline.config import PipelineConfig
-from pipeline.job import SUMMARY_FILE, Job
+from pipeline.job import INTERRUPTED, SUMMARY_FILE, Job
 
 LOG_FILE = "run.log"
 _LOCK = ".lock"
@@ -108,7 +108,7 @@ def run(
         worker.kill()
         worker.wait()
         console.print("[yellow]interrupted; the next run goes on from the last finished node[/]")
-        return Outcome(130, None)
+        return Outcome(INTERRUPTED, None)
     finally:
         worker.stdin.close()
     path = run_folder / SUMMARY_FILE

@@ -13,7 +13,7 @@ from components.ratings_example_gen.config import RunDays, SpanConfig
 from pipeline import beam_options, retraining, schedules
 from pipeline.beam_profiles import BeamProfile
 from pipeline.dataset.errors import DatasetError
-from pipeline.job import ALREADY_RUNNING
+from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from pipeline.run_options import (
     AllowMissing,
     Cold,
@@ -102,7 +102,7 @@ def retrain(
     while True:
         began = time.monotonic()
         status = days.catch_up()
-        if every is None:
+        if every is None or status == INTERRUPTED:
             raise typer.Exit(status)
         time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
 
@@ -117,16 +117,14 @@ class _Days:
 
     def catch_up(self) -> int:
         """Run for each day that is due; return the exit status."""
-        beam_options.require_job_service(self.request.beam)
-        with console.status("looking at the days"), quiet_imports():
-            from components.errors import RunStoppedError  # noqa: PLC0415
-            from components.ratings_example_gen import driver  # noqa: F401, PLC0415
-            from pipeline import local  # noqa: PLC0415
+        from components.errors import RunStoppedError  # noqa: PLC0415
+        from pipeline import local  # noqa: PLC0415
 
+        beam_options.require_job_service(self.request.beam)
         root = self.request.config.root
         try:
             with local.locked(root) as lock:
-                return self._catch_up(lock)
+                return self._run_each(lock)
         except local.AlreadyRunningError as error:
             return stop(str(error), ALREADY_RUNNING).exit_code
         except RunStoppedError as error:
@@ -134,37 +132,35 @@ class _Days:
         except OSError as error:
             return stop(f"cannot write to {root}: {error}").exit_code
 
-    def _catch_up(self, lock: int) -> int:
+    def _run_each(self, lock: int) -> int:
         from pipeline import local, retraining_record  # noqa: PLC0415
 
         root = self.request.config.root
         last = self.last or _yesterday()
-        status, runs = 0, 0
-        while True:
-            past = retraining.past_days(root)
-            due = retraining.next_due(past, self.first or last, last, self._fingerprint)
-            if due is None:
-                break
+        status, begun = 0, False
+        while due := retraining.next_due(
+            retraining.past_days(root), self.first or last, last, self._fingerprint
+        ):
             request = self._request(due)
             facts = {**request.facts, retraining.INPUT_FINGERPRINT: self._fingerprint(due)}
-            if not runs:
+            if not begun:
                 say(f"{request.dataset.name}, {due} to {last}")
                 say(retraining_record.head())
+                begun = True
             outcome = local.run(request.config, facts, console, lock, brief=True)
-            runs += 1
             status = max(status, outcome.status)
-            past = retraining.past_days(root)
-            retraining_record.write(past, root)
-            found = next((day for day in past if day.day == due), None)
-            if outcome.summary is None or found is None:
+            if outcome.summary is None:
                 return status
+            days = retraining.past_days(root)
+            retraining_record.write(days, root)
+            found = next(day for day in days if day.day == due)
             say(retraining_record.line(found))
             if not found.done:
                 return status
-        if not runs:
-            say(f"{self.request.dataset.name}: no day up to {last} is due")
-        else:
+        if begun:
             say(f"table {root / retraining_record.CSV_FILE}, plot {root / retraining_record.PLOT_FILE}")
+        else:
+            say(f"{self.request.dataset.name}: no day up to {last} is due")
         return status
 
     def _request(self, day: datetime.date) -> RunRequest:
@@ -174,15 +170,16 @@ class _Days:
 
     def _fingerprint(self, day: datetime.date) -> str:
         """Return the identity of what a run for a day would read."""
-        from components.ratings_example_gen.driver import fingerprint  # noqa: PLC0415
-        from components.ratings_example_gen.inputs import find_inputs  # noqa: PLC0415
+        with console.status("looking at the days"), quiet_imports():
+            from components.ratings_example_gen.driver import fingerprint  # noqa: PLC0415
+            from components.ratings_example_gen.inputs import find_inputs  # noqa: PLC0415
 
         folder = str(self.request.dataset.folder)
         return fingerprint(folder, find_inputs(folder, self._request(day).days))
 
 
 def _yesterday() -> datetime.date:
-    """Return the last day that is over everywhere that counts in UTC."""
+    """Return the last day that is over, in UTC."""
     return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 
 
