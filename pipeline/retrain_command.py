@@ -151,9 +151,8 @@ class _Days:
             status = max(status, outcome.status)
             if outcome.summary is None:
                 return status
-            days = retraining.past_days(root)
-            retraining_record.write(days, root)
-            found = next(day for day in days if day.day == due)
+            retraining_record.write(retraining.past_days(root), root)
+            found = retraining.day_of(outcome.summary)
             say(retraining_record.line(found))
             if not found.done:
                 return status

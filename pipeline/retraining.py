@@ -55,10 +55,35 @@ def past_days(root: Path) -> list[Day]:
     for summary in history(root):
         if not summary.get("spans"):
             continue
-        day = _day(summary)
+        day = day_of(summary)
         if day.done or day.day not in days or not days[day.day].done:
             days[day.day] = day
     return [days[day] for day in sorted(days)]
+
+
+def day_of(summary: dict[str, Any]) -> Day:
+    """Return what the summary of a run for a day says of it."""
+    rows = summary.get("rows_by_split", {})
+    entries = summary.get("start", {}).get("entries", {})
+    new = {name: counts["new"] for name, counts in entries.items()}
+    evaluation = summary.get("evaluation", {})
+    decision, reason = _decision(summary)
+    return Day(
+        day=datetime.date.fromisoformat(summary["spans"]["run_date"]),
+        rows=rows.get("train"),
+        evaluation_rows=rows.get("test"),
+        new_users=new.get(features.UID.name),
+        new_movies=new.get(features.MID.name),
+        rmse_before=evaluation.get("baseline_rmse"),
+        rmse_after=summary.get("metrics", {}).get("test", {}).get("overall", {}).get("rmse"),
+        version=summary["pushed_version"],
+        seconds=summary["seconds"],
+        training_seconds=summary["seconds_by_node"].get("Trainer"),
+        decision=decision,
+        reason=reason,
+        done=summary["state"] == "succeeded" or summary.get("data_refused", False),
+        input_fingerprint=summary.get(INPUT_FINGERPRINT),
+    )
 
 
 def next_due(
@@ -88,31 +113,6 @@ def next_due(
     else:
         due = done[-1].day + _ONE_DAY
     return due if due <= last else None
-
-
-def _day(summary: dict[str, Any]) -> Day:
-    """Return what a summary says of its day."""
-    rows = summary.get("rows_by_split", {})
-    entries = summary.get("start", {}).get("entries", {})
-    new = {name: counts["new"] for name, counts in entries.items()}
-    evaluation = summary.get("evaluation", {})
-    decision, reason = _decision(summary)
-    return Day(
-        day=datetime.date.fromisoformat(summary["spans"]["run_date"]),
-        rows=rows.get("train"),
-        evaluation_rows=rows.get("test"),
-        new_users=new.get(features.UID.name),
-        new_movies=new.get(features.MID.name),
-        rmse_before=evaluation.get("baseline_rmse"),
-        rmse_after=summary.get("metrics", {}).get("test", {}).get("overall", {}).get("rmse"),
-        version=summary["pushed_version"],
-        seconds=summary["seconds"],
-        training_seconds=summary["seconds_by_node"].get("Trainer"),
-        decision=decision,
-        reason=reason,
-        done=summary["state"] == "succeeded" or summary.get("data_refused", False),
-        input_fingerprint=summary.get(INPUT_FINGERPRINT),
-    )
 
 
 def _decision(summary: dict[str, Any]) -> tuple[str, str]:
