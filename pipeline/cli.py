@@ -1,7 +1,6 @@
 """The `deepfm` command. Each command imports what it needs, so that all of them start at once."""
 
 import dataclasses
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +8,24 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, beam_options, kubeflow_commands, serving_commands
+from components.ratings_example_gen.config import RunDays, SpanConfig, SplitMethod
+from pipeline import batch_command, beam_options, kubeflow_commands, retrain_command, serving_commands
 from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
-from pipeline.job import SUMMARY_FILE
+from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE
+from pipeline.run_options import (
+    AllowMissing,
+    Cold,
+    EvaluationDays,
+    Preset,
+    PresetName,
+    RunRequest,
+    Runs,
+    Seed,
+    Window,
+    find_dataset,
+)
 from pipeline.summaries import last_summaries
 from pipeline.terminal import console, say, stop
 from serving.quiet_imports import quiet_imports
@@ -27,13 +38,8 @@ app = typer.Typer(
 )
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
+app.add_typer(retrain_command.app)
 app.add_typer(kubeflow_commands.app)
-
-_CACHE = Path(".cache", "data")
-
-Preset = enum.StrEnum("Preset", list(PRESETS))  # type: ignore[misc]
-
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 
 
 @app.command()
@@ -45,43 +51,27 @@ def run(
             "downloaded or generated if not given."
         ),
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
-    ] = 0,
+    preset: Preset = PresetName["default"],
+    seed: Seed = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
-    cold: Annotated[
-        bool, typer.Option("--cold", help="Train from nothing, not from the served model.")
-    ] = False,
+    cold: Cold = False,
     date: Annotated[
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
-    window: Annotated[
-        int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")
-    ] = 0,
-    evaluation_days: Annotated[
-        int, typer.Option(min=1, help="Days of the evaluation span.")
-    ] = SpanConfig.evaluation_days,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
-    ] = False,
+    window: Window = 0,
+    evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
+    allow_missing: AllowMissing = False,
     runs: Runs = Path("runs"),
     beam_profile: beam_options.Profile = BeamProfile.LOCAL,
     beam_option: beam_options.Options = None,
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
     from pipeline import local  # noqa: PLC0415
-    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
     beam = beam_options.beam_config(beam_profile, beam_option)
     beam_options.require_job_service(beam)
     try:
-        dataset = resolve(
-            data,
-            cache_dir=_CACHE,
-            work_dir=runs / ".unpacked",
-            notify=say,
-        )
+        dataset = find_dataset(data, runs)
     except (DatasetError, OSError) as error:
         raise stop(str(error)) from error
     given = {"--date": date, "--window": window, "--allow-missing": allow_missing}
@@ -93,44 +83,31 @@ def run(
     if dataset.last_day and not date:
         raise stop(f"{dataset.origin} is a folder of days, the last is {dataset.last_day}: give --date")
     try:
-        spans = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if date else None
-        example_gen = ExampleGenConfig(split=split, spans=spans)
-        days = example_gen.days({"run_date": date or "", "lag_days": 0, "window_days": window})
+        days = (
+            RunDays(
+                run_date=date,
+                window_days=window,
+                evaluation_days=evaluation_days,
+                allow_missing=allow_missing,
+            )
+            if date
+            else None
+        )
+        request = RunRequest(
+            dataset=dataset, runs=runs, preset=preset, seed=seed, split=split, cold=cold, days=days, beam=beam
+        )
+        config = request.config
     except ValueError as error:
         raise stop(str(error)) from error
-    config = PipelineConfig(
-        dataset=dataset.name,
-        data_folder=dataset.folder,
-        root=(runs / dataset.name).absolute(),
-        run_date=date or "",
-        window_days=window,
-        generated=dataset.generated,
-        noise_floor_rmse=dataset.noise_floor_rmse,
-        beam=beam,
-    )
-    config = PRESETS[preset.value](config)
-    config = dataclasses.replace(
-        config,
-        train=dataclasses.replace(config.train, seed=seed, cold=cold),
-        example_gen=example_gen,
-    )
-    facts = {
-        "dataset": {
-            "name": config.dataset,
-            "generated": config.generated,
-            "origin": dataset.origin,
-            "noise_floor_rmse": config.noise_floor_rmse,
-        },
-        "preset": preset.value,
-        "seed": seed,
-        "split": split.value,
-        "spans": days and dataclasses.asdict(days),
-        "serving_dir": str(config.serving),
-    }
-    kind = "generated data" if config.generated else "real data"
-    division = f"evaluation span {days.evaluation_start} to {date}" if days else f"{split.value} split"
-    say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
-    raise typer.Exit(local.run(config, facts, console).status)
+    say(request.text)
+    try:
+        with local.locked(config.root) as lock:
+            outcome = local.run(config, request.facts, console, lock)
+    except local.AlreadyRunningError as error:
+        raise stop(str(error), ALREADY_RUNNING) from error
+    except OSError as error:
+        raise stop(f"cannot write to {config.root}: {error}") from error
+    raise typer.Exit(outcome.status)
 
 
 @app.command("compile")
@@ -149,10 +126,8 @@ def compile_package(
         str,
         typer.Option(help="Address of the artifacts: minio://, s3:// or gs://; the back end's if not given."),
     ] = "",
-    preset: Annotated[Preset, typer.Option(help="Model and training.")] = Preset["default"],
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
-    ] = 0,
+    preset: Preset = PresetName["default"],
+    seed: Seed = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
     spans: Annotated[
         bool, typer.Option("--spans", help="The data are a folder of days: each run needs a date.")
@@ -221,10 +196,9 @@ def split_spans(
 ) -> None:
     """Write ratings as a folder of days, which `deepfm run --date` takes."""
     from pipeline.dataset.days import split_by_day  # noqa: PLC0415
-    from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
     try:
-        dataset = resolve(data, cache_dir=_CACHE, work_dir=runs / ".unpacked", notify=say)
+        dataset = find_dataset(data, runs)
         if dataset.last_day:
             raise stop(f"{dataset.origin} is a folder of days already")
         with console.status("splitting") as shown:
@@ -266,7 +240,7 @@ def status(runs: Runs = Path("runs")) -> None:
 def plot_model(
     output: Annotated[Path, typer.Argument(help="File to write, .png or .svg.")] = Path("model.png"),
     architecture: Annotated[str, typer.Option(help="first_order, second_order, deep, deepfm, …")] = "deepfm",
-    preset: Annotated[Preset, typer.Option(help="Sizes of the model.")] = Preset["default"],
+    preset: Preset = PresetName["default"],
 ) -> None:
     """Draw a model: its layers with names and shapes."""
     with quiet_imports():

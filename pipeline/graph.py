@@ -91,7 +91,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=served_model.outputs["model"],
-        eval_config=eval_config(config.evaluator),
+        eval_config=eval_config(config.evaluator, of_days=config.example_gen.spans is not None),
         example_splits=[SPLITS[TEST]],
     )
     evaluator.executor_spec = executor_spec.BeamExecutorSpec(EvaluatorExecutor)

@@ -7,7 +7,8 @@ from typing import Any
 from pipeline.config import PipelineConfig
 
 SUMMARY_FILE = "summary.json"  # in the run folder
-ALREADY_RUNNING = 3  # exit status of the worker
+ALREADY_RUNNING = 3  # exit status where another run works on the dataset
+INTERRUPTED = 130  # exit status after Ctrl-C, as of a shell
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import pickle
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -19,9 +22,10 @@ from rich.table import Table
 
 from pipeline import events
 from pipeline.config import PipelineConfig
-from pipeline.job import SUMMARY_FILE, Job
+from pipeline.job import INTERRUPTED, SUMMARY_FILE, Job
 
 LOG_FILE = "run.log"
+_LOCK = ".lock"
 _WORST_SLICES = 3
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONUNBUFFERED": "1"}
 
@@ -34,23 +38,51 @@ class Outcome:
     summary: dict[str, Any] | None  # as in summary.json; None where the run could not begin
 
 
-def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outcome:
+class AlreadyRunningError(Exception):
+    """Another process runs the pipeline on this dataset."""
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[int]:
+    """Hold the lock on all runs of a dataset; yield its descriptor, which `run` hands on to its process.
+
+    The lock ends with the last process that has it open, however that ends.
+
+    Args:
+      root: everything that runs on the dataset leave behind; made if missing.
+
+    Raises:
+      AlreadyRunningError: another process has it.
+      OSError: the folder cannot be written.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunningError(f"another run works in {root}; wait for it to end") from None
+        yield file.fileno()
+
+
+def run(
+    config: PipelineConfig, facts: dict[str, Any], console: Console, lock: int, *, brief: bool = False
+) -> Outcome:
     """Run the pipeline in a process of its own and show how it goes.
 
     Args:
       config: what to run.
       facts: entries of summary.json that are known before the run.
       console: where to show it.
+      lock: of `locked`.
+      brief: show no node once it is done, and no summary.
+
+    Raises:
+      OSError: the folder of the run cannot be written.
     """
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     run_folder = config.root / "history" / stamp
     log_path = run_folder / LOG_FILE
-    try:
-        run_folder.mkdir(parents=True)
-        log_path.touch()
-    except OSError as error:
-        console.print(f"cannot write to {config.root}: {error}", style="red", markup=False, soft_wrap=True)
-        return Outcome(1, None)
+    run_folder.mkdir(parents=True)
     reader, writer = os.pipe()
     job = Job(config=config, run_folder=run_folder, event_descriptor=writer, facts=facts)
     with log_path.open("wb") as log:
@@ -59,7 +91,7 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=[writer],
+            pass_fds=[writer, lock],
             env={**os.environ, **_QUIET},
         )
     os.close(writer)
@@ -70,26 +102,27 @@ def run(config: PipelineConfig, facts: dict[str, Any], console: Console) -> Outc
         worker.stdin.flush()
     try:
         with os.fdopen(reader, encoding="utf-8") as stream:
-            told = _show(stream, console)
+            told = _show(stream, console, brief)
         status = worker.wait()
     except KeyboardInterrupt:
         worker.kill()
         worker.wait()
         console.print("[yellow]interrupted; the next run goes on from the last finished node[/]")
-        return Outcome(130, None)
+        return Outcome(INTERRUPTED, None)
     finally:
         worker.stdin.close()
     path = run_folder / SUMMARY_FILE
     summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if summary is None and not told:
         console.print(f"[red]the run ended with status {status} before it could say why[/]")
-    if summary is not None and status == 0:
+    if summary is not None and status == 0 and not brief:
         _show_summary(summary, console)
-    console.print(f"log     {log_path}", style="dim", markup=False, soft_wrap=True)
+    if status or not brief:
+        console.print(f"log     {log_path}", style="dim", markup=False, soft_wrap=True)
     return Outcome(status, summary)
 
 
-def _show(stream: IO[str], console: Console) -> bool:
+def _show(stream: IO[str], console: Console, brief: bool) -> bool:
     """Print nodes as they finish, with a moving line for the one that runs; return if one failed."""
     arrived: queue.Queue[events.Event | None] = queue.Queue()
 
@@ -114,7 +147,7 @@ def _show(stream: IO[str], console: Console) -> bool:
                 node, text, since = event.node, "", time.monotonic()
             elif event.kind == events.PROGRESS:
                 text = event.text
-            elif event.kind == events.FINISHED:
+            elif event.kind == events.FINISHED and not brief:
                 mark = "[cyan]cached[/]" if event.cached else "[green]done  [/]"
                 seconds = f"{event.seconds:6.1f} s"
                 console.print(

@@ -1,7 +1,8 @@
 """The process in which a local run happens: TFX's Beam orchestrator, its output in the run's log.
 
 `pipeline.local` starts it with a pickled `Job` on standard input, and with both standard streams on the
-log file. Standard input then stays open: when it ends, the parent is gone, and so the worker goes too.
+log file. Standard input then stays open: when it ends, the parent is gone, and so the worker goes too. Until
+then the worker holds the parent's lock on the dataset with it.
 """
 
 import json
@@ -15,7 +16,6 @@ import time
 from importlib import metadata as distributions
 from typing import Any
 
-import filelock
 import tensorflow as tf
 from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import StandardOptions
@@ -30,8 +30,9 @@ from pipeline import events, node_reports
 from pipeline.beam_errors import own_words
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
-from pipeline.job import ALREADY_RUNNING, SUMMARY_FILE, Job
+from pipeline.job import SUMMARY_FILE, Job
 
+_DATA_GATES = ("RatingsExampleGen", "DataGate")
 _PACKAGES = (
     "tfx",
     "tensorflow",
@@ -59,7 +60,11 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         except Exception as error:
             seconds = time.monotonic() - start
             _run.events.write(events.Event(events.FAILED, self._node_id, cause(error), seconds))
-            _run.summary |= {"failed_node": self._node_id, "error": cause(error)}
+            _run.summary |= {
+                "failed_node": self._node_id,
+                "error": cause(error),
+                "data_refused": isinstance(error, RunStoppedError) and self._node_id in _DATA_GATES,
+            }
             if isinstance(error, RunStoppedError) and error.rejected_rows:
                 _run.summary |= node_reports.ingestion(error.rejected_rows).summary
             raise
@@ -160,21 +165,15 @@ def run(job: Job) -> int:
         "packages": {name: distributions.version(name) for name in _PACKAGES},
     }
     progress.LOGGER.addHandler(_ProgressHandler())
-    job.config.root.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     status = 1
     try:
-        with filelock.FileLock(job.config.root / ".lock", timeout=0):
-            interrupted = forget_interrupted(job.config)
-            if interrupted:
-                logging.warning("executions %s were interrupted and start over", interrupted)
-            _Runner().run(create_pipeline(job.config))
+        interrupted = forget_interrupted(job.config)
+        if interrupted:
+            logging.warning("executions %s were interrupted and start over", interrupted)
+        _Runner().run(create_pipeline(job.config))
         _run.summary["state"] = "succeeded"
         status = 0
-    except filelock.Timeout:
-        text = f"another run works in {job.config.root}; wait for it to end"
-        _run.events.write(events.Event(events.FAILED, "", text))
-        return ALREADY_RUNNING
     except Exception as error:
         logging.exception("the run failed")
         if "error" not in _run.summary:

@@ -107,6 +107,7 @@ def _evaluator(artifacts: Artifacts) -> NodeReport:
                 "blessed": evaluation.blessed,
                 "reasons": list(evaluation.reasons),
                 "baseline": evaluation.baseline,
+                "baseline_rmse": overall.baseline_rmse,
             },
         },
     )

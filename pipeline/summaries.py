@@ -1,6 +1,7 @@
 """What the runs of a folder say of themselves."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,17 @@ def last_serving_dir(runs: Path) -> Path | None:
         if summary and versions.latest(summary["serving_dir"]) is not None:
             return Path(summary["serving_dir"])
     return None
+
+
+def history(root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the summary of each run of a dataset, the oldest first; one that was killed has none.
+
+    Args:
+        root: Everything that runs on the dataset leave behind.
+    """
+    for path in sorted(root.glob(f"history/*/{SUMMARY_FILE}")):
+        if summary := _read(path):
+            yield summary
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ def say(message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def stop(message: str) -> typer.Exit:
+def stop(message: str, status: int = 1) -> typer.Exit:
     """Print why a command cannot go on; return the exit to raise."""
     errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    return typer.Exit(1)
+    return typer.Exit(status)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch_command, cli, kubeflow_commands, serving_commands
+from pipeline import batch_command, cli, kubeflow_commands, retrain_command, serving_commands
 from pipeline.dataset.generated import generate
 from serving import release, versions
 
@@ -74,6 +74,7 @@ def test_the_commands_do_what_the_readme_says(checkout):
         "deepfm plot-model deep.svg --architecture deep --preset notebook",
         "deepfm generate-data small --ratings 20000 --users 300 --movies 200",
         "deepfm split-spans small small-days",
+        "deepfm retrain --data small-days --window 365 --print cron",
         "deepfm batch --top 10 --output recommendations",
     ]
     printed = bash(SHELL[0], checkout)
@@ -124,7 +125,10 @@ def test_the_commands_do_what_the_readme_says(checkout):
     assert "<svg" in (checkout / "deep.svg").read_text()
     assert "20,000 ratings in small" in bash(SHELL[14], checkout)
     assert "20,000 ratings in small-days: " in bash(SHELL[15], checkout)
-    assert "150 rows read, 0 rejected" in bash(SHELL[16], checkout)
+    assert f"/deepfm retrain --data {checkout / 'small-days'} --window 365 --runs" in bash(
+        SHELL[16], checkout
+    )
+    assert "150 rows read, 0 rejected" in bash(SHELL[17], checkout)
     assert len(pq.read_table(checkout / "recommendations")) == 1500
 
 
@@ -160,7 +164,13 @@ def test_make_run_passes_every_option_on():
 def test_the_tables_name_what_there_is():
     commands = {
         info.name or info.callback.__name__
-        for app in (cli.app, kubeflow_commands.app, serving_commands.app, batch_command.app)
+        for app in (
+            cli.app,
+            kubeflow_commands.app,
+            serving_commands.app,
+            batch_command.app,
+            retrain_command.app,
+        )
         for info in app.registered_commands
     }
     assert set(re.findall(r"^\| `deepfm ([a-z-]+)`", README, re.MULTILINE)) == commands

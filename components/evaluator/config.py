@@ -7,11 +7,16 @@ from components.json_config import JsonConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluatorConfig(JsonConfig):
-    """Thresholds of the evaluation, in ratings."""
+    """Thresholds of the evaluation, in ratings.
 
-    max_rmse: float = 0.95  # of the whole test split, above 0
-    max_rmse_increase: float = 0.003  # against the model now served, whole test split, above 0
-    max_slice_rmse_increase: float = 0.03  # the same for each slice, above 0
+    Increases are against the model now served, and what can be chance, as far as 95% of it go, is not held
+    against the new one: the fewer users there are, the more that is (`rating_errors.RmseIncrease`).
+    """
+
+    max_rmse: float = 0.95  # of the whole test split where rows were drawn for it, above 0
+    max_relative_rmse: float = 1.0  # of the whole test split, over that of the best constant, above 0
+    max_rmse_increase: float = 0.003  # whole test split, above 0
+    max_slice_rmse_increase: float = 0.03  # each slice, above 0
     min_slice_rows: int = 200  # test rows that a slice needs to be reported and judged, at least 1
 
     def __post_init__(self) -> None:

@@ -12,6 +12,13 @@ from tfx.utils import io_utils
 from components.evaluator import rating_errors
 
 BASELINE_FILE = "baseline.txt"  # in the evaluation artifact: what was compared with, for people
+_REASONS = {
+    rating_errors.RMSE: "rmse is {value:.4f}, at most {allowed:.4f} allowed",
+    rating_errors.RELATIVE_RMSE: "rmse is {value:.3f} times that of the best constant prediction, "
+    "at most {allowed:g} allowed",
+    rating_errors.RMSE_INCREASE: "rmse is at least {value:.4f} above the served model's (95% sure), "
+    "at most {allowed:.4f} allowed",
+}
 OVERALL = "overall"  # name of the slice that is the whole test split
 
 
@@ -51,7 +58,7 @@ def read_evaluation(folder: str) -> Evaluation:
     found = [
         _slice_metrics(key, metrics[""][""])
         for key, metrics in tfma.load_eval_result(folder).slicing_metrics
-        if not key or _value(metrics[""][""], rating_errors.JUDGED_RMSE)
+        if not key or _value(metrics[""][""], rating_errors.JUDGED)
     ]
     validation = tfma.load_validation_result(folder)
     reasons = [
@@ -91,15 +98,12 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
 
 def _reason(failure: Any) -> str:
     """Return what is wrong with a metric; TFMA gives a message instead of the value of a missing one."""
-    name = failure.metric_key.name.replace(rating_errors.JUDGED_RMSE, rating_errors.RMSE)
+    name = failure.metric_key.name
     if failure.message or not failure.HasField("metric_value"):
         return f"{name}: {failure.message.strip()}"
     value = failure.metric_value.double_value.value
-    if failure.metric_key.is_diff:
-        allowed = failure.metric_threshold.change_threshold.absolute.value
-        return f"{name} is {value:.4f} above the served model's, at most {allowed:.4f} allowed"
     allowed = failure.metric_threshold.value_threshold.upper_bound.value
-    return f"{name} is {value:.4f}, at most {allowed:.4f} allowed"
+    return _REASONS[name].format(value=value, allowed=allowed)
 
 
 def _name(pairs: list[tuple[str, Any]]) -> str:

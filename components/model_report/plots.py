@@ -125,7 +125,7 @@ def slices(groups: Sequence[SliceGroup], overall: SliceMetrics) -> list[Markup]:
     low, high = min(rmses), max(rmses)
     margin = max(0.05 * (high - low), 0.002)
     deviations = [abs(m.calibration - 1) for m in metrics]
-    span = 1.12 * max(_SMALLEST_CALIBRATION_SPAN, *deviations)
+    span = 1.12 * max([_SMALLEST_CALIBRATION_SPAN, *deviations])
     with mpl.rc_context(_SETTINGS):
         return [
             _slice_group(group, overall, (low - margin, high + margin), (1 - span, 1 + span))

@@ -22,7 +22,8 @@ class TrainConfig(JsonConfig):
     learning_rate: float = 0.004  # of Adam, above 0
     averaging_epochs: float = 2.4  # time constant of the exponential moving average of the weights; 0 is none
     cold: bool = False  # begin from nothing, though the served model's weights could be taken over
-    warm_epochs: int = 2  # in place of `epochs` after a warm start, at least 1
+    warm_epochs: int = 3  # in place of `epochs` after a warm start, at least 1
+    warm_share: float = 0.7  # of the served weights in those that it begins with, above 0, at most 1
     seed: int = 0  # of initial weights, order of rows and dropout; 0 to 2**32 - 1
     block_rows: int = 4_000_000  # rows shuffled together, and held in memory; at least 1
 
@@ -32,5 +33,7 @@ class TrainConfig(JsonConfig):
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")
+        if not 0 < self.warm_share <= 1:
+            raise ValueError(f"`warm_share` must be above 0 and at most 1, got {self.warm_share}")
         if not self.averaging_epochs >= 0:
             raise ValueError(f"`averaging_epochs` must not be negative, got {self.averaging_epochs}")

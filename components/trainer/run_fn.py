@@ -91,6 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
             keras.metrics.MeanMetricWrapper(absolute_errors, name="mae"),
         ],
     )
+    # Else Keras does it while it traces the first step, and has to trace that again.
+    model.optimizer.build(model.trainable_variables)
     model.fit(
         train.dataset(),
         validation_data=valid.dataset(),
@@ -138,7 +140,7 @@ def _begin(
     version = fn_args.custom_config[BASELINE_VERSION]
     try:
         served = warm_start.read(fn_args.base_model)
-        entries = warm_start.take_over(model, model_config, fields, vocabularies, served)
+        entries = warm_start.take_over(model, model_config, fields, vocabularies, served, config.warm_share)
     except warm_start.DoesNotFitError as error:
         return Start(version=None, reason=f"version {version} does not fit: {error}")
     return Start(version=version, entries=entries)

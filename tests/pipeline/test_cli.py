@@ -27,8 +27,8 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run split-spans compile schedule submit backfill manifests generate-data status plot-model serve "
-        "predict rank batch models canary promote rollback prune"
+        "run retrain split-spans compile schedule submit backfill manifests generate-data status plot-model "
+        "serve predict rank batch models canary promote rollback prune"
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
@@ -129,6 +129,13 @@ def test_ratings_are_split_into_days_that_need_a_date(deepfm, tmp_path):
         (
             ("run", "--data", "daily", "--date", last, "--split", "time"),
             "`split` must be random for a folder",
+        ),
+        (("retrain", "--data", "small"), "small is no folder of days; make one: `deepfm split-spans`"),
+        (("retrain", "--data", "daily", "--date", "now"), "--date must be a date like 2000-12-31, got 'now'"),
+        (("retrain", "--data", "daily", "--from", "1"), "--from must be a date like 2000-12-31, got '1'"),
+        (
+            ("retrain", "--data", "daily", "--date", last, "--every", "24"),
+            "with --every the last day is yesterday, each time anew: leave --date out",
         ),
         (("split-spans", "daily", "again"), "daily is a folder of days already"),
         (("split-spans", "small", "daily"), "daily exists and is not empty: give a new folder"),

@@ -98,7 +98,8 @@ def test_the_notebook_s_training(config):
         "learning_rate": 0.001,
         "averaging_epochs": 0.0,
         "cold": False,
-        "warm_epochs": 2,
+        "warm_epochs": 3,
+        "warm_share": 0.7,
         "seed": 0,
     }
 

@@ -33,6 +33,7 @@ RATINGS = pd.DataFrame(
         features.RATING.name: [4.0, 3.0, 5.0, 2.0],
         "candidate": [4.5, 3.5, 4.5, 2.5],
         "baseline": [5.0, 4.0, 4.0, 3.0],
+        features.UID.name: [1, 2, 3, 4],
         features.GENDER.name: ["M", "M", "M", "F"],
         features.AGE.name: [25] * 4,
         features.OCCUPATION.name: [12] * 4,
@@ -47,11 +48,7 @@ RATINGS = pd.DataFrame(
 def evaluation_folder(tmp_path_factory):
     """What TFMA writes of four test rows, with a baseline, and a slice of too few rows."""
     folder = str(tmp_path_factory.mktemp("evaluation"))
-    config = eval_config(EvaluatorConfig(max_rmse=0.4, min_slice_rows=3))
-    # Predictions stand in for models, of which TFMA does not know which is the baseline in time.
-    for metric in config.metrics_specs[0].metrics:
-        for thresholds in metric.per_slice_thresholds:
-            thresholds.threshold.ClearField("change_threshold")
+    config = eval_config(EvaluatorConfig(max_rmse=0.4, min_slice_rows=3), of_days=False)
     del config.model_specs[:]
     for name in ("candidate", "baseline"):
         config.model_specs.add(

@@ -115,7 +115,9 @@ def test_without_a_base_model_the_start_is_cold(trained):
 
 def test_a_warm_start_predicts_at_first_what_the_base_model_does(data, train, trained):
     # Steps too small to change anything: what is exported is what the training began with.
-    folder = train(base=trained, warm_epochs=1, learning_rate=1e-12, averaging_epochs=0.0, seed=1)
+    folder = train(
+        base=trained, warm_epochs=1, warm_share=1.0, learning_rate=1e-12, averaging_epochs=0.0, seed=1
+    )
     np.testing.assert_allclose(
         keras_predictions(folder, data, VALID), keras_predictions(trained, data, VALID), atol=1e-5
     )
@@ -136,7 +138,7 @@ def test_a_warm_start_has_its_own_number_of_epochs_and_begins_better(train, trai
 
 
 def test_a_chain_of_warm_starts_carries_on(data, train, trained):
-    settings = {"warm_epochs": 1, "learning_rate": 1e-12, "averaging_epochs": 0.0}
+    settings = {"warm_epochs": 1, "warm_share": 1.0, "learning_rate": 1e-12, "averaging_epochs": 0.0}
     second = train(base=train(base=trained, **settings), base_version=8, **settings)
     assert Start.read(str(second / "run")).version == 8
     np.testing.assert_allclose(

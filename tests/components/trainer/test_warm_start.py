@@ -88,6 +88,22 @@ def test_an_entry_keeps_its_embedding_and_a_new_one_begins_with_that_of_the_oov_
         np.testing.assert_array_equal(after[path], before[path])
 
 
+def test_a_share_of_the_served_weights_is_that_and_the_rest_is_initial(served):
+    initial, before = (weights(model) for model in (build(NEW, seed=1)[0], served))
+    model, fields = build(NEW, seed=1)
+    warm_start.take_over(model, CONFIG, fields, NEW, take(served), share=0.75)
+    after = weights(model)
+    np.testing.assert_allclose(
+        after["hidden_1/dense/kernel"],
+        0.75 * before["hidden_1/dense/kernel"] + 0.25 * initial["hidden_1/dense/kernel"],
+        atol=1e-6,
+    )
+    nine = 3  # its row in the table of the served model; 1 in that of the new one
+    np.testing.assert_allclose(
+        after[UID_TABLE][1], 0.75 * before[UID_TABLE][nine] + 0.25 * initial[UID_TABLE][1], atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_before_the_first_step_the_new_model_predicts_what_the_served_one_does(architecture):
     numeric = () if architecture in PAIRWISE_ARCHITECTURES else CONFIG.numeric

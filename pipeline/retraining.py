@@ -1,0 +1,125 @@
+"""What became of each day of a folder of days, and which days are due.
+
+The history of the runs is all that is kept: a run that was killed left no summary, so its day is still due.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.summaries import history
+from schema import features
+
+INPUT_FINGERPRINT = "input_fingerprint"
+"""Entry of summary.json: identity of what the run of a day read."""
+
+_ONE_DAY = datetime.timedelta(days=1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Day:
+    """The last run for a day."""
+
+    day: datetime.date
+    rows: int | None  # that it trained on
+    evaluation_rows: int | None
+    new_users: int | None  # that the version it began with did not know; None after a cold start
+    new_movies: int | None
+    rmse_before: float | None  # of the version served then, in the evaluation span; None if not comparable
+    rmse_after: float | None  # of the version that the run trained, on the same ratings
+    version: int | None  # that it was pushed as
+    seconds: float
+    training_seconds: float | None
+    decision: str  # what became of the model, for people
+    reason: str  # of a model that was not pushed
+    done: bool  # the run came to an end: its model was pushed, or a gate refused it or its data
+    input_fingerprint: str | None  # of what it read; None of a run that was not for a schedule
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate refused the data or the model."""
+        return self.done and self.version is None
+
+
+def past_days(root: Path) -> list[Day]:
+    """Return the days that runs on a dataset were for, the oldest first, each with its last run.
+
+    A run that came to an end counts before a later one that did not.
+
+    Args:
+        root: Everything that runs on the dataset leave behind.
+    """
+    days: dict[datetime.date, Day] = {}
+    for summary in history(root):
+        if not summary.get("spans"):
+            continue
+        day = day_of(summary)
+        if day.done or day.day not in days or not days[day.day].done:
+            days[day.day] = day
+    return [days[day] for day in sorted(days)]
+
+
+def day_of(summary: dict[str, Any]) -> Day:
+    """Return what the summary of a run for a day says of it."""
+    rows = summary.get("rows_by_split", {})
+    entries = summary.get("start", {}).get("entries", {})
+    new = {name: counts["new"] for name, counts in entries.items()}
+    evaluation = summary.get("evaluation", {})
+    decision, reason = _decision(summary)
+    return Day(
+        day=datetime.date.fromisoformat(summary["spans"]["run_date"]),
+        rows=rows.get("train"),
+        evaluation_rows=rows.get("test"),
+        new_users=new.get(features.UID.name),
+        new_movies=new.get(features.MID.name),
+        rmse_before=evaluation.get("baseline_rmse"),
+        rmse_after=summary.get("metrics", {}).get("test", {}).get("overall", {}).get("rmse"),
+        version=summary["pushed_version"],
+        seconds=summary["seconds"],
+        training_seconds=summary["seconds_by_node"].get("Trainer"),
+        decision=decision,
+        reason=reason,
+        done=summary["state"] == "succeeded" or summary.get("data_refused", False),
+        input_fingerprint=summary.get(INPUT_FINGERPRINT),
+    )
+
+
+def next_due(
+    past: Sequence[Day],
+    first: datetime.date,
+    last: datetime.date,
+    fingerprint: Callable[[datetime.date], str],
+) -> datetime.date | None:
+    """Return the first day that is due; None if none is.
+
+    Due is each day after the last one that is done. That one itself is due again if it was refused and its
+    data have changed since.
+
+    Args:
+        past: Of `past_days`.
+        first: Where to begin if no day is done.
+        last: The last day that may be due.
+        fingerprint: Returns the identity of what a run for a day would read.
+    """
+    done = [day for day in past if day.done]
+    if not done:
+        due = first
+    elif (
+        done[-1].refused and done[-1].day <= last and fingerprint(done[-1].day) != done[-1].input_fingerprint
+    ):
+        due = done[-1].day
+    else:
+        due = done[-1].day + _ONE_DAY
+    return due if due <= last else None
+
+
+def _decision(summary: dict[str, Any]) -> tuple[str, str]:
+    """Return what became of the model, and why if it was not pushed."""
+    if summary["state"] != "succeeded":
+        verdict = "refused by" if summary.get("data_refused") else "failed in"
+        return f"{verdict} {summary.get('failed_node', 'the start')}", summary.get("error", "")
+    if summary["pushed_version"]:
+        return f"version {summary['pushed_version']}", ""
+    return "not pushed", "; ".join(summary["blessing_reasons"])
