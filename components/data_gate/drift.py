@@ -1,0 +1,143 @@
+"""Distances between two sets of statistics, by TensorFlow Data Validation and the reviewed schema."""
+
+import os
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tfx import types
+from tfx.components.statistics_gen.executor import (
+    DEFAULT_FILE_NAME,
+    tfdv,  # imported by itself, it lacks what TFX puts in
+)
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+
+from components.data_gate.config import DataGateConfig, Kind
+from components.data_gate.report import Measurement, measured
+from schema import features
+
+_Statistics = statistics_pb2.DatasetFeatureStatisticsList
+_DISTANCES = {
+    anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY: "L-infinity distance",
+    anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: "Jensen-Shannon divergence",
+}
+
+
+def read_statistics(path: str) -> _Statistics:
+    """Read what StatisticsGen wrote of a split."""
+    with fileio.open(path, "rb") as file:
+        return _Statistics.FromString(file.read())
+
+
+def split_statistics(statistics: types.Artifact, split: str) -> _Statistics:
+    """Read the statistics of a split from the artifact of StatisticsGen."""
+    return read_statistics(
+        os.path.join(artifact_utils.get_split_uris([statistics], split)[0], DEFAULT_FILE_NAME)
+    )
+
+
+def rows(statistics: _Statistics) -> int:
+    """Return how many examples the statistics are of."""
+    return int(statistics.datasets[0].num_examples)
+
+
+def drift(
+    now: _Statistics,
+    before: _Statistics,
+    schema: schema_pb2.Schema,
+    *,
+    where: str,
+    than: str,
+    config: DataGateConfig,
+) -> list[Measurement]:
+    """Return the distance of each feature that has a `drift_comparator`.
+
+    Args:
+      now: statistics of the data of this run.
+      before: of the data that a served version was trained on.
+      schema: the reviewed schema.
+      where: what `now` is of.
+      than: what `before` is of, in words.
+      config: the severity.
+    """
+    found = tfdv.validate_statistics(now, schema, previous_statistics=before).drift_skew_info
+    return [
+        _measured(info.path.step[0], m, Kind.DRIFT, where, than, config)
+        for info in found
+        for m in info.drift_measurements
+    ]
+
+
+def skew(
+    training: _Statistics,
+    other: _Statistics,
+    schema: schema_pb2.Schema,
+    *,
+    where: str,
+    config: DataGateConfig,
+) -> list[Measurement]:
+    """Return the distance of other rows from the training rows, of each feature with a `skew_comparator`.
+
+    Args:
+      training: statistics of the training split.
+      other: of rows that the model will meet.
+      schema: the reviewed schema.
+      where: what `other` is of.
+      config: the severity.
+    """
+    found = tfdv.validate_statistics(training, schema, serving_statistics=other).drift_skew_info
+    return [
+        _measured(info.path.step[0], m, Kind.NEWEST, where, "the training split", config)
+        for info in found
+        for m in info.skew_measurements
+    ]
+
+
+def more_missing(
+    now: _Statistics, before: _Statistics, *, where: str, than: str, config: DataGateConfig
+) -> list[Measurement]:
+    """Return the share of rows without a value of each feature that may lack one; the rest as in `drift`."""
+    shares, earlier = _missing(now), _missing(before)
+    return [
+        measured(
+            config,
+            Kind.MISSING,
+            feature=name,
+            where=where,
+            what=f"share of rows without a value ({than}: {earlier[name]:.1%})",
+            figure=shares[name],
+            high=earlier[name] + config.max_more_missing,
+        )
+        for name in (feature.name for feature in features.SERVED)
+        if name in shares.keys() & earlier.keys() and (shares[name] or earlier[name])
+    ]
+
+
+def _measured(
+    feature: str,
+    found: anomalies_pb2.DriftSkewInfo.Measurement,
+    kind: Kind,
+    where: str,
+    than: str,
+    config: DataGateConfig,
+) -> Measurement:
+    return measured(
+        config,
+        kind,
+        feature=feature,
+        where=where,
+        what=f"{_DISTANCES[found.type]} from {than}",
+        figure=found.value,
+        high=found.threshold,
+    )
+
+
+def _missing(statistics: _Statistics) -> dict[str, float]:
+    """Return the share of rows without a value by feature."""
+    return {
+        feature.path.step[0] or feature.name: 1 - _common(feature).num_non_missing / max(1, rows(statistics))
+        for feature in statistics.datasets[0].features
+    }
+
+
+def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:
+    return getattr(feature, feature.WhichOneof("stats")).common_stats
