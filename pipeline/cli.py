@@ -64,6 +64,10 @@ def run(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
     ] = False,
+    accept_data: Annotated[
+        bool,
+        typer.Option("--accept-data", help="Let data pass that is not like before: DataGate only warns."),
+    ] = False,
     runs: Runs = Path("runs"),
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
@@ -113,6 +117,7 @@ def run(
         config,
         train=dataclasses.replace(config.train, seed=seed, cold=cold),
         example_gen=example_gen,
+        data_gate=config.data_gate.accepting() if accept_data else config.data_gate,
     )
     facts = {
         "dataset": {

@@ -121,6 +121,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     )
     model_report = ModelReport(
         rejected_rows=example_gen.outputs["rejected_rows"],
+        data_blessing=data_gate.outputs["data_blessing"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         infra_blessing=serving_validator.outputs["blessing"],

@@ -52,8 +52,6 @@ class Measurement:
     @property
     def allowed_text(self) -> str:
         """The bounds as people read them."""
-        if self.low is None and self.high is None:
-            return "any"
         if self.low is None:
             return f"at most {self._shown(self.high)}"
         if self.high is None:
@@ -96,7 +94,8 @@ class Report:
     @property
     def text(self) -> str:
         """The report in a few words."""
-        warnings = f"{len(self.findings)} warnings" if self.findings else "no findings"
+        found = len(self.findings)
+        warnings = f"{found} warning{'s' if found > 1 else ''}" if found else "no findings"
         return f"no anomalies; {self.baseline}; {warnings} in {len(self.measurements)} figures"
 
     def to_values(self) -> dict[str, Any]:

@@ -86,9 +86,9 @@ def test_each_task_runs_the_entry_point_in_the_image(containers):
     for node, container in containers.items():
         assert container["image"] == IMAGE, node
         assert container["command"] == ["python", "-m", "pipeline.kubeflow.entrypoint"], node
-    assert [a for a in containers["DataGate"]["args"] if "path}}" in a] == [
-        "anomalies={{$.inputs.artifacts['anomalies'].path}}",
-        "data_blessing={{$.outputs.artifacts['data_blessing'].path}}",
+    assert [a for a in containers["ServedModel"]["args"] if "path}}" in a] == [
+        "examples={{$.inputs.artifacts['examples'].path}}",
+        "model={{$.outputs.artifacts['model'].path}}",
     ]
 
 
