@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from typing import Any
 
 from components.json_config import JsonConfig
 
@@ -100,4 +101,5 @@ class DataGateConfig(JsonConfig):
 
     def accepting(self) -> "DataGateConfig":
         """Return the configuration in which no finding stops the run."""
-        return dataclasses.replace(self, **dict.fromkeys(Kind, Severity.WARN))
+        severities: dict[str, Any] = dict.fromkeys(Kind, Severity.WARN)
+        return dataclasses.replace(self, **severities)

@@ -2,7 +2,12 @@
 
 import os
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import (
+    CommonStatistics,
+    DatasetFeatureStatisticsList,
+    FeatureNameStatistics,
+)
 from tfx import types
 from tfx.components.statistics_gen.executor import (
     DEFAULT_FILE_NAME,
@@ -15,34 +20,33 @@ from components.data_gate.config import DataGateConfig, Kind
 from components.data_gate.report import Measurement, measured
 from schema import features
 
-_Statistics = statistics_pb2.DatasetFeatureStatisticsList
 _DISTANCES = {
     anomalies_pb2.DriftSkewInfo.Measurement.L_INFTY: "L-infinity distance",
     anomalies_pb2.DriftSkewInfo.Measurement.JENSEN_SHANNON_DIVERGENCE: "Jensen-Shannon divergence",
 }
 
 
-def read_statistics(path: str) -> _Statistics:
+def read_statistics(path: str) -> DatasetFeatureStatisticsList:
     """Read what StatisticsGen wrote of a split."""
     with fileio.open(path, "rb") as file:
-        return _Statistics.FromString(file.read())
+        return DatasetFeatureStatisticsList.FromString(file.read())
 
 
-def split_statistics(statistics: types.Artifact, split: str) -> _Statistics:
+def split_statistics(statistics: types.Artifact, split: str) -> DatasetFeatureStatisticsList:
     """Read the statistics of a split from the artifact of StatisticsGen."""
     return read_statistics(
         os.path.join(artifact_utils.get_split_uris([statistics], split)[0], DEFAULT_FILE_NAME)
     )
 
 
-def rows(statistics: _Statistics) -> int:
+def rows(statistics: DatasetFeatureStatisticsList) -> int:
     """Return how many examples the statistics are of."""
     return int(statistics.datasets[0].num_examples)
 
 
 def drift(
-    now: _Statistics,
-    before: _Statistics,
+    now: DatasetFeatureStatisticsList,
+    before: DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
     *,
     where: str,
@@ -68,8 +72,8 @@ def drift(
 
 
 def skew(
-    training: _Statistics,
-    other: _Statistics,
+    training: DatasetFeatureStatisticsList,
+    other: DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
     *,
     where: str,
@@ -93,7 +97,12 @@ def skew(
 
 
 def more_missing(
-    now: _Statistics, before: _Statistics, *, where: str, than: str, config: DataGateConfig
+    now: DatasetFeatureStatisticsList,
+    before: DatasetFeatureStatisticsList,
+    *,
+    where: str,
+    than: str,
+    config: DataGateConfig,
 ) -> list[Measurement]:
     """Return the share of rows without a value of each feature that may lack one; the rest as in `drift`."""
     shares, earlier = _missing(now), _missing(before)
@@ -131,7 +140,7 @@ def _measured(
     )
 
 
-def _missing(statistics: _Statistics) -> dict[str, float]:
+def _missing(statistics: DatasetFeatureStatisticsList) -> dict[str, float]:
     """Return the share of rows without a value by feature."""
     return {
         feature.path.step[0] or feature.name: 1 - _common(feature).num_non_missing / max(1, rows(statistics))
@@ -139,5 +148,5 @@ def _missing(statistics: _Statistics) -> dict[str, float]:
     }
 
 
-def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:
+def _common(feature: FeatureNameStatistics) -> CommonStatistics:
     return getattr(feature, feature.WhichOneof("stats")).common_stats

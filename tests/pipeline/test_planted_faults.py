@@ -140,7 +140,7 @@ def without_zips(retraining, every=1):
     ("fault", "node", "said"),
     [
         (None, "RatingsExampleGen", "missing or late: 2000-12-13; "),
-        (doubled, "RatingsExampleGen", "ratings.dat of the evaluation span: "),
+        (doubled, "RatingsExampleGen", "That is of all days; most are in span-2000-12-13/ratings.dat. "),
         (
             copied,
             "DataGate",
