@@ -55,6 +55,7 @@ class KubeflowConfig:
         default_factory=lambda: {
             "RatingsExampleGen": _OUTSIDE,
             "ServedModel": _OUTSIDE,
+            "DataGate": _OUTSIDE,
             "Pusher": _OUTSIDE,
             "Trainer": TaskConfig(cpu=4.0, memory_gb=16.0),
         }

@@ -66,6 +66,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         rejected_rows=example_gen.outputs["rejected_rows"],
         baseline_model=served_model.outputs["model"],
         config=config.data_gate,
+        serving_dir=str(config.serving),
     )
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],

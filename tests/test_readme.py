@@ -153,7 +153,8 @@ def test_make_run_passes_every_option_on():
         .strip()
         .endswith(
             '.venv/bin/deepfm run --data "a b" --preset "notebook" --seed "3" --split "time" '
-            '--date "2000-12-31" --window "365" --evaluation-days "7" --allow-missing --accept-data --runs "r"'
+            '--date "2000-12-31" --window "365" --evaluation-days "7" --allow-missing --accept-data '
+            '--runs "r"'
         )
     )
 

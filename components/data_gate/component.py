@@ -7,6 +7,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from components.data_gate.artifacts import DataBlessing
 from components.data_gate.config import DataGateConfig
+from components.data_gate.driver import REQUESTS_FINGERPRINT, Driver
 from components.data_gate.executor import Executor
 from components.ratings_example_gen.artifacts import RejectedRows
 
@@ -14,7 +15,11 @@ from components.ratings_example_gen.artifacts import RejectedRows
 class DataGateSpec(types.ComponentSpec):
     """Inputs, outputs and parameters of DataGate."""
 
-    PARAMETERS = {"data_gate_config": ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "data_gate_config": ExecutionParameter(type=str),
+        "serving_dir": ExecutionParameter(type=str),
+        REQUESTS_FINGERPRINT: ExecutionParameter(type=str, optional=True),  # set by the driver
+    }
     INPUTS = {
         "anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
@@ -40,6 +45,7 @@ class DataGate(base_component.BaseComponent):
       rejected_rows: of RatingsExampleGen; holds the facts of each day.
       baseline_model: of ServedModel; holds the statistics of what it was trained on.
       config: the bounds, and which of them stop the run.
+      serving_dir: folder of the model's numbered versions, beside which servers log requests.
 
     Outputs:
       data_blessing: present only if the gate is open.
@@ -47,6 +53,7 @@ class DataGate(base_component.BaseComponent):
 
     SPEC_CLASS = DataGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
 
     def __init__(
         self,
@@ -57,6 +64,8 @@ class DataGate(base_component.BaseComponent):
         rejected_rows: types.BaseChannel,
         baseline_model: types.BaseChannel,
         config: DataGateConfig,
+        *,
+        serving_dir: str,
     ) -> None:
         super().__init__(
             spec=DataGateSpec(
@@ -67,6 +76,7 @@ class DataGate(base_component.BaseComponent):
                 rejected_rows=rejected_rows,
                 baseline_model=baseline_model,
                 data_gate_config=config.to_json(),
+                serving_dir=serving_dir,
                 data_blessing=types.Channel(type=DataBlessing),
             )
         )

@@ -26,6 +26,7 @@ class Kind(enum.StrEnum):
     QUIET = "quiet"
     REPEATED = "repeated"
     REJECTED = "rejected"
+    REQUESTS = "requests"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,11 @@ class DataGateConfig(JsonConfig):
     quiet: Severity = Severity.WARN  # a day without rows
     repeated: Severity = Severity.STOP  # rows of a day whose user and movie an earlier day had too
     rejected: Severity = Severity.STOP  # lines of a day that were rejected
+    requests: Severity = Severity.WARN  # logged requests against the training rows: skew_comparator
 
     min_drift_rows: int = 5000  # training rows, of both, below which their distance is chance
     min_newest_rows: int = 1000  # test rows below which their distance from the training rows is chance
+    min_request_rows: int = 1000  # logged rows below which their distance is chance
     min_rows: int = 50  # of a day, or of the test split: below, no share or mean is judged
     max_uid_oov: float = 0.999  # share of the test rows, 0 to 1; most ratings come in as a user joins
     max_mid_oov: float = 0.8  # share of the test rows, 0 to 1
@@ -78,6 +81,7 @@ class DataGateConfig(JsonConfig):
         for name in (
             "min_drift_rows",
             "min_newest_rows",
+            "min_request_rows",
             "min_rows",
             "trailing_days",
             "min_trailing_days",

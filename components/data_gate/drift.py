@@ -76,6 +76,7 @@ def skew(
     other: DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
     *,
+    kind: Kind,
     where: str,
     config: DataGateConfig,
 ) -> list[Measurement]:
@@ -85,12 +86,13 @@ def skew(
       training: statistics of the training split.
       other: of rows that the model will meet.
       schema: the reviewed schema.
+      kind: whose severity holds.
       where: what `other` is of.
       config: the severity.
     """
     found = tfdv.validate_statistics(training, schema, serving_statistics=other).drift_skew_info
     return [
-        _measured(info.path.step[0], m, Kind.NEWEST, where, "the training split", config)
+        _measured(info.path.step[0], m, kind, where, "the training split", config)
         for info in found
         for m in info.skew_measurements
     ]

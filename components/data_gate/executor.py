@@ -12,8 +12,8 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
-from components.data_gate import days, drift, oov
-from components.data_gate.config import DataGateConfig, Severity
+from components.data_gate import days, drift, oov, requests
+from components.data_gate.config import DataGateConfig, Kind, Severity
 from components.data_gate.report import Measurement, Report, advice
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts
@@ -60,7 +60,7 @@ class Executor(base_executor.BaseExecutor):
                 f"the data does not fit schema/schema.pbtxt, anomalies: {_listed(anomalies)}\n"
                 "Mend the data, or review the schema if the data is right."
             )
-        report = _measure(inputs, splits, config)
+        report = _measure(inputs, splits, config, exec_properties["serving_dir"])
         stopping = [finding for finding in report.findings if finding.severity is Severity.STOP]
         if stopping:
             raise RunStoppedError(
@@ -73,7 +73,9 @@ class Executor(base_executor.BaseExecutor):
         progress.report(1.0, report.text)
 
 
-def _measure(inputs: dict[str, types.Artifact], splits: list[str], config: DataGateConfig) -> Report:
+def _measure(
+    inputs: dict[str, types.Artifact], splits: list[str], config: DataGateConfig, serving_dir: str
+) -> Report:
     """Return all figures of a run's data."""
     train, test = SPLITS[TRAIN], SPLITS[TEST]
     schema = io_utils.SchemaReader().read(os.path.join(inputs["schema"].uri, _SCHEMA_FILE))
@@ -107,7 +109,21 @@ def _measure(inputs: dict[str, types.Artifact], splits: list[str], config: DataG
     if rows < config.min_newest_rows:
         notes.append(f"newest rows: {rows:,} in {test}, {config.min_newest_rows:,} needed")
     else:
-        measurements += drift.skew(statistics[train], statistics[test], schema, where=test, config=config)
+        measurements += drift.skew(
+            statistics[train], statistics[test], schema, kind=Kind.NEWEST, where=test, config=config
+        )
+    logged = requests.read(serving_dir)
+    if logged.rows < config.min_request_rows:
+        notes.append(f"requests: {logged.rows:,} logged, {config.min_request_rows:,} needed")
+    else:
+        measurements += drift.skew(
+            statistics[train],
+            logged.statistics,
+            schema,
+            kind=Kind.REQUESTS,
+            where="logged requests",
+            config=config,
+        )
     told = inputs["examples"].get_string_custom_property(SPANS)
     new: list[str] = []
     if told:

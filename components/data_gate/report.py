@@ -22,6 +22,7 @@ _ADVICE = {
     Kind.QUIET: "look whether nobody rated on that day",
     Kind.REPEATED: "look whether another day's ratings came again",
     Kind.REJECTED: "look at the day's rejected lines",
+    Kind.REQUESTS: "look whether clients send what the model was trained on",
 }
 
 

@@ -29,7 +29,11 @@ DRIVER = ("python", "-m", "pipeline.kubeflow.driver")
 # a run gets that chooses none.
 PARAMETERS = {
     "data_folder": (("RatingsExampleGen", "input_base"),),
-    "serving_folder": (("ServedModel", "serving_dir"), ("Pusher", "serving_dir")),
+    "serving_folder": (
+        ("ServedModel", "serving_dir"),
+        ("DataGate", "serving_dir"),
+        ("Pusher", "serving_dir"),
+    ),
 }
 
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")

@@ -181,6 +181,7 @@ def test_the_pusher_and_the_baseline_share_the_serving_folder(nodes, folder):
     serving = str(folder / "runs" / "serving" / "deepfm")
     assert nodes["Pusher"].exec_properties["serving_dir"] == serving
     assert nodes["ServedModel"].exec_properties["serving_dir"] == serving
+    assert nodes["DataGate"].exec_properties["serving_dir"] == serving
 
 
 def test_no_node_knows_where_the_project_is_installed(graph):

@@ -10,7 +10,10 @@ def test_the_configuration_goes_to_json_and_back():
 
 
 def test_every_kind_has_a_severity():
-    assert {kind for kind in Kind if DataGateConfig().severity(kind) is Severity.WARN} == {Kind.QUIET}
+    assert {kind for kind in Kind if DataGateConfig().severity(kind) is Severity.WARN} == {
+        Kind.QUIET,
+        Kind.REQUESTS,
+    }
     accepting = DataGateConfig(max_mid_oov=0.5).accepting()
     assert {accepting.severity(kind) for kind in Kind} == {Severity.WARN}
     assert accepting.max_mid_oov == 0.5

@@ -14,7 +14,7 @@ def measured(kind, now, before, schema):
     if kind is Kind.DRIFT:
         found = drift.drift(now, before, schema, where="train", than="version 3", config=CONFIG)
     else:
-        found = drift.skew(before, now, schema, where="test", config=CONFIG)
+        found = drift.skew(before, now, schema, kind=kind, where="test", config=CONFIG)
     assert {m.kind for m in found} == {kind}
     return {m.feature: m for m in found}
 

@@ -104,7 +104,10 @@ def gate(tmp_path, statistics):
         Executor().Do(
             {name: [artifact] for name, artifact in artifacts.items()},
             {"data_blessing": [blessing]},
-            {"data_gate_config": (config or DataGateConfig()).to_json()},
+            {
+                "data_gate_config": (config or DataGateConfig()).to_json(),
+                "serving_dir": str(tmp_path / "serving" / "deepfm"),
+            },
         )
         return Report.read(blessing.uri)
 
@@ -115,7 +118,7 @@ def test_clean_splits_pass(gate):
     assert gate() == Report(
         splits=["train", "valid", "test"],
         baseline="no model was served before this one: no drift to measure",
-        notes=["newest rows: 100 in test, 1,000 needed"],
+        notes=["newest rows: 100 in test, 1,000 needed", "requests: 0 logged, 1,000 needed"],
     )
 
 
@@ -171,6 +174,7 @@ def test_days_that_the_served_version_has_seen_are_not_judged_again(gate, statis
         "`uid`: version 3 has no vocabulary of it",
         "`mid`: version 3 has no vocabulary of it",
         "newest rows: 100 in test, 1,000 needed",
+        "requests: 0 logged, 1,000 needed",
     ]
 
 

@@ -12,7 +12,7 @@ from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
 from pipeline.kubeflow.package import compile_package, write_package
 
 IMAGE = "registry.example/deepfm:1"
-READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "DataGate", "Pusher"}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,7 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
     for node, name, parameter in (
         ("RatingsExampleGen", "input_base", "data_folder"),
         ("ServedModel", "serving_dir", "serving_folder"),
+        ("DataGate", "serving_dir", "serving_folder"),
         ("Pusher", "serving_dir", "serving_folder"),
     ):
         assert tasks[node]["inputs"]["parameters"][name] == {"componentInputParameter": parameter}
