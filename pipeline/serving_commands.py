@@ -71,7 +71,6 @@ def serve(context: typer.Context) -> None:
     rate = flags.pop("log_requests", None)
     if rate is not None and "model_config_file" in flags:
         raise stop("--log_requests goes into the configuration file: give a logging_config there")
-    logged = False
     try:
         flags["port"] = str(launch.free_port(int(flags["port"])))
         if "model_config_file" not in flags:
@@ -80,20 +79,20 @@ def serve(context: typer.Context) -> None:
             if flags.pop("model_name", folder.name) != folder.name:
                 raise stop(f"the model's name is that of its folder, {folder.name!r}")
             folder.mkdir(parents=True, exist_ok=True)
+            logs = float(rate) > 0 if rate is not None else release.request_logging(folder) is not None
+            if logs and not (server := launch.choose({}, folder.parent)).stand_in:
+                raise stop(
+                    f"{server.what}, comes without a collector for logged requests: --log_requests=0 ends "
+                    "the logging"
+                )
             if rate is not None:
                 release.log_requests(folder, float(rate))
-            logged = release.request_logging(folder) is not None
             flags["model_config_file"] = str(release.write_models_config(folder))
             flags["allow_version_labels_for_unavailable_models"] = "true"
             follower = launch.follower(flags, folder)
     except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     chosen = launch.choose(flags, Path(flags["model_config_file"]).absolute().parent)
-    if logged and not chosen.stand_in:
-        raise stop(
-            f"{chosen.what}, as it is released, has no collector for logged requests: --log_requests=0 ends "
-            "the logging"
-        )
     say(chosen.what)
     sys.stdout.flush()
     if follower:
