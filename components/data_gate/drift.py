@@ -2,6 +2,7 @@
 
 import os
 
+from google.protobuf import message
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import (
     CommonStatistics,
@@ -27,9 +28,20 @@ _DISTANCES = {
 
 
 def read_statistics(path: str) -> DatasetFeatureStatisticsList:
-    """Read what StatisticsGen wrote of a split."""
+    """Read what StatisticsGen wrote of a split.
+
+    Raises:
+      ValueError: it is damaged.
+    """
     with fileio.open(path, "rb") as file:
-        return DatasetFeatureStatisticsList.FromString(file.read())
+        content = file.read()
+    try:
+        statistics = DatasetFeatureStatisticsList.FromString(content)
+    except message.DecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if len(statistics.datasets) != 1:
+        raise ValueError(f"{path} is damaged: it is of {len(statistics.datasets)} datasets, not of one")
+    return statistics
 
 
 def split_statistics(statistics: types.Artifact, split: str) -> DatasetFeatureStatisticsList:

@@ -41,7 +41,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
           RunStoppedError: a split has an anomaly, or a figure is out of bounds whose severity is to stop;
-            the message lists them.
+            the message lists them. Or what the served version carries is damaged.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = DataGateConfig.from_json(exec_properties["data_gate_config"])
@@ -91,7 +91,12 @@ def _measure(
     elif not fileio.exists(os.path.join(served, TRAIN_STATISTICS)):
         baseline = f"{than} has no {TRAIN_STATISTICS}: no drift to measure"
     else:
-        before = drift.read_statistics(os.path.join(served, TRAIN_STATISTICS))
+        try:
+            before = drift.read_statistics(os.path.join(served, TRAIN_STATISTICS))
+        except ValueError as error:
+            raise RunStoppedError(
+                f"of a copy of the served version, {error}\ngo back to a sound version with `deepfm rollback`"
+            ) from error
         measurements += drift.more_missing(statistics[train], before, where=train, than=than, config=config)
         rows = min(drift.rows(statistics[train]), drift.rows(before))
         if rows < config.min_drift_rows:

@@ -183,6 +183,19 @@ def test_a_version_without_statistics_is_told(gate):
     assert report.baseline == "version 3 has no assets.extra/train_statistics.pb: no drift to measure"
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff"])
+def test_damaged_statistics_of_the_served_version_are_named(gate, content):
+    class Damaged:
+        SerializeToString = staticmethod(lambda: content)
+
+    with pytest.raises(RunStoppedError) as stopped:
+        gate(version=3, served=Damaged())
+    first, second = str(stopped.value).splitlines()
+    assert first.startswith("of a copy of the served version, ")
+    assert "train_statistics.pb is damaged: " in first
+    assert second == "go back to a sound version with `deepfm rollback`"
+
+
 def test_the_newest_rows_are_held_against_the_training_rows_of_the_first_run_too(gate, statistics):
     with pytest.raises(RunStoppedError) as stopped:
         gate(test=distant(statistics, 1000))
