@@ -51,7 +51,8 @@ class DataGateConfig(JsonConfig):
     min_drift_rows: int = 5000  # training rows, of both, below which their distance is chance
     min_newest_rows: int = 1000  # test rows below which their distance from the training rows is chance
     min_request_rows: int = 1000  # logged rows below which their distance is chance
-    min_rows: int = 50  # of a day, or of the test split: below, no share or mean is judged
+    min_oov_rows: int = 50  # test rows below which the share of unknown ones is chance
+    min_rows: int = 20  # of a day: below, no share or mean is judged
     max_uid_oov: float = 0.999  # share of the test rows, 0 to 1; most ratings come in as a user joins
     max_mid_oov: float = 0.8  # share of the test rows, 0 to 1
     max_more_missing: float = 0.2  # share of rows without a value beyond that of before, 0 to 1
@@ -63,7 +64,7 @@ class DataGateConfig(JsonConfig):
     min_volume_ratio: float = 0.01  # rows of a day by the median of the days before
     max_volume_ratio: float = 50.0
     max_repeated: float = 0.5  # share of a day's rows, 0 to 1
-    max_day_rejected: float = 0.1  # share of a day's lines, 0 to 1
+    max_day_rejected: float = 0.2  # share of a day's lines, 0 to 1
 
     def __post_init__(self) -> None:
         for kind in Kind:
@@ -82,6 +83,7 @@ class DataGateConfig(JsonConfig):
             "min_drift_rows",
             "min_newest_rows",
             "min_request_rows",
+            "min_oov_rows",
             "min_rows",
             "trailing_days",
             "min_trailing_days",

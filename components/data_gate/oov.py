@@ -33,7 +33,7 @@ def unknown(
         rows = len(ids[feature.name])
         if not fileio.exists(path):
             notes.append(f"`{feature.name}`: {than} has no vocabulary of it")
-        elif rows < config.min_rows:
+        elif rows < config.min_oov_rows:
             notes.append(f"`{feature.name}`: {rows} rows in {where}, too few to say how many are new")
         else:
             with fileio.open(path, "rb") as file:

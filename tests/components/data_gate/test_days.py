@@ -102,9 +102,9 @@ def test_a_day_that_another_day_had_is_found():
 
 
 def test_a_day_of_many_rejected_lines_is_found():
-    day = dataclasses.replace(usual(), lines=112, rejected=12)
+    day = dataclasses.replace(usual(), lines=126, rejected=26)
     assert failed(after(day)) == [Kind.REJECTED]
-    assert failed(after(dataclasses.replace(day, lines=120))) == []
+    assert failed(after(dataclasses.replace(day, lines=130))) == []
     # All of them: the day is quiet too.
     assert failed(after(Day(lines=60, rejected=60))) == [Kind.QUIET, Kind.REJECTED]
 
@@ -121,7 +121,7 @@ def test_a_day_whose_users_lack_their_zips_is_found():
 
 
 def test_a_day_of_few_rows_has_no_mean_and_no_shares():
-    assert set(after(usual(rows=49, replacing=49))) == {Kind.REJECTED, Kind.VOLUME}
+    assert set(after(usual(rows=19, replacing=19))) == {Kind.REJECTED, Kind.VOLUME}
 
 
 def test_a_day_with_few_before_it_is_held_against_none():

@@ -4,7 +4,7 @@ from components.data_gate.config import DataGateConfig, Severity
 from components.data_gate.oov import unknown
 from schema import features
 
-CONFIG = DataGateConfig(min_rows=4, max_uid_oov=0.5, max_mid_oov=0.3, oov=Severity.STOP)
+CONFIG = DataGateConfig(min_oov_rows=4, max_uid_oov=0.5, max_mid_oov=0.3, oov=Severity.STOP)
 
 
 def judged(tmp_path, pairs, vocabularies, config=CONFIG):
