@@ -4,9 +4,10 @@
 
 Closed loop: each client sends its next request when it has the answer to the last; `clients.py` tells what
 that costs. The table has milliseconds a request and requests a second. The floor is `SessionModel.run` in
-this process, one request after the other, before the servers start. `rank` runs by itself with batching too:
-how far its gain is from 1 tells the noise. Without a model, an untrained one of the default size is made,
-with vocabularies of MovieLens 1M's size.
+this process, one request after the other, before the servers start. "no model" is a server of gRPC in Python
+that answers with nothing: its gain is the most that batching could reach. `rank` runs by itself with
+batching too: how far its gain is from 1 tells the noise. Without a model, an untrained one of the default
+size is made, with vocabularies of MovieLens 1M's size.
 """
 
 import argparse
@@ -51,8 +52,10 @@ GENRES = np.array(
      "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"]
 )  # fmt: skip
 AGES = (1, 18, 25, 35, 45, 50, 56)
-BATCHING = "num_batch_threads { value: 1 }\nmax_enqueued_batches { value: 64 }\n"
+BATCHING = "max_enqueued_batches { value: 64 }\n"
 WARM_SECONDS = 0.3
+NO_MODEL = "no model"
+TABLE_WIDTH = 100  # at least, where the output is no terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,15 +162,24 @@ def measure_here(call: Callable[[], object], seconds: float) -> Measured:
     return Measured(np.array(took), time.perf_counter() - begin)
 
 
-@contextlib.contextmanager
-def running_server(serving: Path, *flags: str) -> Iterator[str]:
-    """Run a server in a process of its own, and give its address."""
-    command = [
-        sys.executable, "-m", "serving.server", "--port=0", f"--model_base_path={serving}",
+def local_server(serving: Path, *flags: str) -> list[str]:
+    """Return the command of a local server."""
+    return [
+        "-m", "serving.server", "--port=0", f"--model_base_path={serving}",
         "--grpc_max_threads=32", "--file_system_poll_wait_seconds=0", *flags,
     ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def running_server(arguments: list[str]) -> Iterator[str]:
+    """Run a server in a process of its own, and give its address."""
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as process:
         assert process.stdout is not None
         try:
@@ -218,7 +230,7 @@ def run(
         concurrencies: How many clients there are, rising.
 
     Returns:
-        The figures by request, by "floor", "server" or "batching", and by concurrency.
+        The figures by request, by "floor", "no model", "server" or "batching", and by concurrency.
     """
     requests = make_requests()
     measured: dict[tuple[str, str, int], Measured] = {}
@@ -230,13 +242,14 @@ def run(
     batching = serving.parent / "batching.config"
     batching.write_text(BATCHING)
     batching_flags = ("--enable_batching=true", f"--batching_parameters_file={batching}")
-    # Both are up throughout and take turns, so that what else the machine does falls on both alike.
+    # All are up throughout and take turns, so that what else the machine does falls on all alike.
     with (
         running_clients() as clients,
-        running_server(serving) as plain,
-        running_server(serving, *batching_flags) as batched,
+        running_server([str(Path(__file__).with_name("no_model.py"))]) as empty,
+        running_server(local_server(serving)) as plain,
+        running_server(local_server(serving, *batching_flags)) as batched,
     ):
-        targets = {"server": plain, "batching": batched}
+        targets = {NO_MODEL: empty, "server": plain, "batching": batched}
         for kind, request in requests.items():
             for target in targets.values():
                 # The first run of a signature optimizes its graph.
@@ -246,8 +259,9 @@ def run(
                     measured[kind, name, concurrency], answer = measure_server(
                         clients, concurrency, target, serialized(*request), seconds
                     )
-                    ratings = wire.decode(answer.outputs[features.RATING.name])
-                    np.testing.assert_allclose(ratings, expected[kind], atol=1e-4)
+                    if name != NO_MODEL:
+                        ratings = wire.decode(answer.outputs[features.RATING.name])
+                        np.testing.assert_allclose(ratings, expected[kind], atol=1e-4)
     return measured
 
 
@@ -273,7 +287,9 @@ def table(measured: dict[tuple[str, str, int], Measured]) -> Table:
             *(f"{value:.2f}" for value in figures.percentiles),
             f"{figures.rate:,.0f}",
             "" if name == "floor" else f"{figures.percentiles[0] - floor.percentiles[0]:+.2f}",
-            f"{figures.rate / measured[kind, 'server', concurrency].rate:.2f}" if name == "batching" else "",
+            ""
+            if name in ("floor", "server")
+            else f"{figures.rate / measured[kind, 'server', concurrency].rate:.2f}",
         )
     return drawn
 
@@ -286,6 +302,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="1 and 2 clients for a tenth of a second each")
     arguments = parser.parse_args()
     console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
     with tempfile.TemporaryDirectory() as folder, console.status("making a model") as status:
         serving = Path(folder, "serving")
         serving.mkdir()

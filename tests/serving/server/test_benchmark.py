@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -20,5 +21,5 @@ def test_the_benchmark_measures_every_request_with_and_without_batching(model_fo
     assert rows == [
         (request, *how)
         for request in ("predict 1", "predict 100", "predict 1,000", "rank 3,883")
-        for how in (("", "floor"), ("1", "server"), ("1", "batching"), ("2", "server"), ("2", "batching"))
+        for how in (("", "floor"), *product("12", ("no model", "server", "batching")))
     ]
