@@ -21,7 +21,7 @@ class Kind(enum.StrEnum):
     NEWEST = "newest"
     OOV = "oov"
     MISSING = "missing"
-    RATING = "rating"
+    MEAN_RATING = "mean_rating"
     VOLUME = "volume"
     QUIET = "quiet"
     REPEATED = "repeated"
@@ -41,7 +41,7 @@ class DataGateConfig(JsonConfig):
     newest: Severity = Severity.STOP  # test rows against the training rows: skew_comparator
     oov: Severity = Severity.STOP  # test rows whose user or movie the served version does not know
     missing: Severity = Severity.STOP  # rows without a value
-    rating: Severity = Severity.STOP  # mean rating of a day against the days before
+    mean_rating: Severity = Severity.STOP  # mean rating of a day against the days before
     volume: Severity = Severity.STOP  # rows of a day against the days before
     quiet: Severity = Severity.WARN  # a day without rows
     repeated: Severity = Severity.STOP  # rows of a day whose user and movie an earlier day had too

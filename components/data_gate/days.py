@@ -156,7 +156,7 @@ def _judge_against(name: str, day: Day, before: Sequence[Day], config: DataGateC
     found.append(
         measured(
             config,
-            Kind.RATING,
+            Kind.MEAN_RATING,
             feature=features.RATING.name,
             where=name,
             what=f"mean rating ({len(before)} days before: {mean:.4g})",

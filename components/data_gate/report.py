@@ -17,7 +17,7 @@ _ADVICE = {
     Kind.NEWEST: "look at the newest days",
     Kind.OOV: "look whether the ids are still the same ones",
     Kind.MISSING: "look at users.dat",
-    Kind.RATING: "look at the day's ratings",
+    Kind.MEAN_RATING: "look at the day's ratings",
     Kind.VOLUME: "look whether the day came whole, and once",
     Kind.QUIET: "look whether nobody rated on that day",
     Kind.REPEATED: "look whether another day's ratings came again",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,22 +47,13 @@ def read(base_path: str) -> Logged:
 
     Of a `rank` request the user alone is a row: its movies are candidates, and say nothing of what is asked.
     """
-    columns: dict[str, list[list[int] | list[bytes] | None]] = {
-        feature.name: [] for feature in features.SERVED
-    }
-    rows = 0
-    for path in reversed(request_log.files(request_log.prefix(base_path))):
-        for request in _requests(path):
-            for row in _rows(request):
-                for name, values in columns.items():
-                    values.append(row.get(name))
-                rows += 1
-            if rows >= MAX_ROWS:
-                break
+    newest = reversed(request_log.files(request_log.prefix(base_path)))
+    every = (row for path in newest for request in _requests(path) for row in _rows(request))
+    rows = list(itertools.islice(every, MAX_ROWS))
     table = pa.RecordBatch.from_pydict(
-        {f.name: pa.array(columns[f.name], pa.list_(_TYPES[f.dtype])) for f in features.SERVED}
+        {f.name: pa.array([r.get(f.name) for r in rows], pa.list_(_TYPES[f.dtype])) for f in features.SERVED}
     )
-    return Logged(rows, stats_impl.generate_statistics_in_memory(table, tfdv.StatsOptions()))
+    return Logged(len(rows), stats_impl.generate_statistics_in_memory(table, tfdv.StatsOptions()))
 
 
 def _requests(path: Path) -> Iterator[predict_pb2.PredictRequest]:

@@ -6,7 +6,7 @@ from components.data_gate.config import DataGateConfig, Kind, Severity
 def test_the_configuration_goes_to_json_and_back():
     config = DataGateConfig(drift=Severity.WARN, max_mid_oov=0.5)
     assert DataGateConfig.from_json(config.to_json()) == config
-    assert DataGateConfig.from_json('{"rating": "warn"}').severity(Kind.RATING) is Severity.WARN
+    assert DataGateConfig.from_json('{"mean_rating": "warn"}').severity(Kind.MEAN_RATING) is Severity.WARN
 
 
 def test_every_kind_has_a_severity():

@@ -41,30 +41,30 @@ def test_a_day_like_the_others_passes():
         Kind.REPEATED: 0.0,
         Kind.REJECTED: 0.0,
         Kind.VOLUME: 1.0,
-        Kind.RATING: 4.0,
+        Kind.MEAN_RATING: 4.0,
     }
 
 
 def test_the_mean_rating_has_room_for_few_users_who_rate_much():
     # A deviation of 1; of one rating each, four standard errors are 0.4 stars, which the least room exceeds.
-    alone = after(usual(users=100, squared_rows=100, ratings=451.0))[Kind.RATING]
+    alone = after(usual(users=100, squared_rows=100, ratings=451.0))[Kind.MEAN_RATING]
     assert (alone.low, alone.high, alone.passed) == (3.5, 4.5, False)
-    assert after(usual(users=100, squared_rows=100, ratings=450.0))[Kind.RATING].passed
+    assert after(usual(users=100, squared_rows=100, ratings=450.0))[Kind.MEAN_RATING].passed
     # Of ten each: the root of 0.8 / 100 + 0.2 * 1000 / 100².
-    assert after(usual())[Kind.RATING].high == pytest.approx(4 + 4 * math.sqrt(0.008 + 0.02))
+    assert after(usual())[Kind.MEAN_RATING].high == pytest.approx(4 + 4 * math.sqrt(0.008 + 0.02))
     # All by one user: the root of 0.8 / 100 + 0.2.
-    (one,) = (after(usual(users=1, squared_rows=10_000, ratings=500.0))[Kind.RATING],)
+    (one,) = (after(usual(users=1, squared_rows=10_000, ratings=500.0))[Kind.MEAN_RATING],)
     assert one.high == pytest.approx(4 + 4 * math.sqrt(0.208))
     assert one.passed
 
 
 def test_a_day_of_nothing_but_five_stars_is_found():
     found = after(usual(ratings=500.0, squared_ratings=2500.0))
-    assert failed(found) == [Kind.RATING]
-    assert found[Kind.RATING].text == (
+    assert failed(found) == [Kind.MEAN_RATING]
+    assert found[Kind.MEAN_RATING].text == (
         "2000-12-31: `rating`: mean rating (10 days before: 4) is 5, 3.331 to 4.669 allowed"
     )
-    assert found[Kind.RATING].severity is Severity.STOP
+    assert found[Kind.MEAN_RATING].severity is Severity.STOP
 
 
 @pytest.mark.parametrize(("rows", "passes"), [(1, True), (5000, True), (5001, False)])
@@ -129,7 +129,7 @@ def test_a_day_with_few_before_it_is_held_against_none():
     days["2000-12-03"] = usual(replacing=100)
     measurements, notes = judge(days, list(days)[:8], CONFIG)
     assert notes == ["2000-12-01 to 2000-12-07: fewer than 7 days before to hold it against"]
-    assert {m.where for m in measurements if m.kind is Kind.RATING} == {"2000-12-08"}
+    assert {m.where for m in measurements if m.kind is Kind.MEAN_RATING} == {"2000-12-08"}
     assert [m.where for m in measurements if not m.passed] == ["2000-12-03"]
 
 
@@ -137,7 +137,7 @@ def test_only_the_trailing_days_count():
     days = {f"2000-11-{n:02d}": usual(ratings=100.0) for n in range(1, 21)}
     days |= {f"2000-12-{n:02d}": usual() for n in range(1, 30)}
     measurements, _ = judge(days, ["2000-12-29"], CONFIG)
-    (mean,) = [m for m in measurements if m.kind is Kind.RATING]
+    (mean,) = [m for m in measurements if m.kind is Kind.MEAN_RATING]
     assert mean.what == "mean rating (28 days before: 4)"
 
 

@@ -155,7 +155,7 @@ def test_data_that_is_accepted_passes_with_warnings(gate, statistics):
     )
     assert [(f.kind, f.severity) for f in report.findings] == [
         (Kind.DRIFT, Severity.WARN),
-        (Kind.RATING, Severity.WARN),
+        (Kind.MEAN_RATING, Severity.WARN),
     ]
     assert (report.baseline, report.days) == ("compared with version 3", ["2000-12-31"])
     assert report.text == "no anomalies; compared with version 3; 2 warnings in 9 figures"

@@ -6,7 +6,7 @@ from components.data_gate.config import Kind, Severity
 from components.data_gate.report import REPORT_FILE, Measurement, Report, advice
 
 
-def measurement(figure, low=None, high=None, kind=Kind.RATING, feature=""):
+def measurement(figure, low=None, high=None, kind=Kind.MEAN_RATING, feature=""):
     return Measurement(
         kind=kind,
         feature=feature,
@@ -54,7 +54,7 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
     written = json.loads((tmp_path / REPORT_FILE).read_text())
     assert written["findings"] == ["train: figure is 5, 1 to 4 allowed"]
     assert written["measurements"][0] == {
-        "kind": "rating",
+        "kind": "mean_rating",
         "feature": "",
         "where": "train",
         "what": "figure",
