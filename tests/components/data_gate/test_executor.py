@@ -4,6 +4,7 @@ import json
 import shutil
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pytest
 from google.protobuf import text_format
@@ -21,6 +22,7 @@ from components.ratings_example_gen.counts import COUNTS_FILE, RowCounts, to_jso
 from components.ratings_example_gen.facts import RatingFacts
 from components.served_model.properties import BASELINE_VERSION
 from schema import features
+from serving import request_log, warmup
 
 
 def anomaly(*names):
@@ -181,6 +183,24 @@ def test_days_that_the_served_version_has_seen_are_not_judged_again(gate, statis
 def test_a_version_without_statistics_is_told(gate):
     report = gate(version=3)
     assert report.baseline == "version 3 has no assets.extra/train_statistics.pb: no drift to measure"
+
+
+def test_logged_requests_unlike_the_training_rows_are_a_warning(gate, tmp_path):
+    prefix = request_log.prefix(tmp_path / "serving" / "deepfm")
+    asked = {
+        features.GENDER.name: np.array([b"M"] * 20, object),
+        features.AGE.name: np.array([25, 35] * 10),
+    }
+    path = prefix.with_name(f"{prefix.name}-1{request_log.SUFFIX}")
+    warmup.write_warmup_requests(path, "deepfm", [("predict", asked)])
+    report = gate(config=DataGateConfig(min_request_rows=20))
+    assert [(m.kind, m.feature) for m in report.measurements] == [
+        (Kind.REQUESTS, features.AGE.name),
+        (Kind.REQUESTS, features.GENDER.name),
+    ]
+    assert [finding.text for finding in report.findings] == [
+        "logged requests: `gender`: L-infinity distance from the training split is 0.5, at most 0.4 allowed"
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff"])
