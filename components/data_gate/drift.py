@@ -114,23 +114,33 @@ def more_missing(
     now: DatasetFeatureStatisticsList,
     before: DatasetFeatureStatisticsList,
     *,
+    kind: Kind = Kind.MISSING,
     where: str,
     than: str,
     config: DataGateConfig,
 ) -> list[Measurement]:
-    """Return the share of rows without a value of each feature that may lack one; the rest as in `drift`."""
+    """Return the share of rows without a value of each feature of users that may lack one.
+
+    Args:
+      now: statistics of the data of this run, or of rows that the model will meet.
+      before: of the data to hold them against.
+      kind: whose severity holds.
+      where: what `now` is of.
+      than: what `before` is of, in words.
+      config: the bound and the severity.
+    """
     shares, earlier = _missing(now), _missing(before)
     return [
         measured(
             config,
-            Kind.MISSING,
+            kind,
             feature=name,
             where=where,
             what=f"share of rows without a value ({than}: {earlier[name]:.1%})",
             figure=shares[name],
             high=earlier[name] + config.max_more_missing,
         )
-        for name in (feature.name for feature in features.SERVED)
+        for name in (feature.name for feature in features.USER_FEATURES)
         if name in shares.keys() & earlier.keys() and (shares[name] or earlier[name])
     ]
 

@@ -121,12 +121,16 @@ def _measure(
     if logged.rows < config.min_request_rows:
         notes.append(f"requests: {logged.rows:,} logged, {config.min_request_rows:,} needed")
     else:
+        where = "logged requests"
         measurements += drift.skew(
-            statistics[train],
+            statistics[train], logged.statistics, schema, kind=Kind.REQUESTS, where=where, config=config
+        )
+        measurements += drift.more_missing(
             logged.statistics,
-            schema,
+            statistics[train],
             kind=Kind.REQUESTS,
-            where="logged requests",
+            where=where,
+            than="the training split",
             config=config,
         )
     told = inputs["examples"].get_string_custom_property(SPANS)

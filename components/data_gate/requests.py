@@ -50,8 +50,11 @@ def read(base_path: str) -> Logged:
     newest = reversed(request_log.files(request_log.prefix(base_path)))
     every = (row for path in newest for request in _requests(path) for row in _rows(request))
     rows = list(itertools.islice(every, MAX_ROWS))
+    # Without a pair there are no movies; users lack a feature only if clients do not send it.
+    movies = any(features.MID.name in row for row in rows)
+    columns = features.SERVED if movies else (features.UID, *features.USER_FEATURES)
     table = pa.RecordBatch.from_pydict(
-        {f.name: pa.array([r.get(f.name) for r in rows], pa.list_(_TYPES[f.dtype])) for f in features.SERVED}
+        {f.name: pa.array([row.get(f.name) for row in rows], pa.list_(_TYPES[f.dtype])) for f in columns}
     )
     return Logged(len(rows), stats_impl.generate_statistics_in_memory(table, tfdv.StatsOptions()))
 

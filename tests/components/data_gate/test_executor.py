@@ -188,8 +188,11 @@ def test_a_version_without_statistics_is_told(gate):
 def test_logged_requests_unlike_the_training_rows_are_a_warning(gate, tmp_path):
     prefix = request_log.prefix(tmp_path / "serving" / "deepfm")
     asked = {
+        features.UID.name: np.arange(1, 21),
         features.GENDER.name: np.array([b"M"] * 20, object),
         features.AGE.name: np.array([25, 35] * 10),
+        features.OCCUPATION.name: np.array([0, 20] * 10),
+        features.ZIP.name: np.array([b"02139", b"", b"", b""] * 5, object),
     }
     path = prefix.with_name(f"{prefix.name}-1{request_log.SUFFIX}")
     warmup.write_warmup_requests(path, "deepfm", [("predict", asked)])
@@ -197,9 +200,13 @@ def test_logged_requests_unlike_the_training_rows_are_a_warning(gate, tmp_path):
     assert [(m.kind, m.feature) for m in report.measurements] == [
         (Kind.REQUESTS, features.AGE.name),
         (Kind.REQUESTS, features.GENDER.name),
+        (Kind.REQUESTS, features.OCCUPATION.name),
+        (Kind.REQUESTS, features.ZIP.name),
     ]
     assert [finding.text for finding in report.findings] == [
-        "logged requests: `gender`: L-infinity distance from the training split is 0.5, at most 0.4 allowed"
+        "logged requests: `gender`: L-infinity distance from the training split is 0.5, at most 0.4 allowed",
+        "logged requests: `zip`: share of rows without a value (the training split: 0.0%) is 0.75, "
+        "at most 0.2 allowed",
     ]
 
 

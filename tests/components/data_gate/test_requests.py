@@ -113,6 +113,19 @@ def test_the_newest_rows_are_read(serving, write, monkeypatch):
     assert (logged.rows, counts(logged)[1][features.GENDER.name]) == (3, {"M": 3})
 
 
+def test_rankings_alone_say_nothing_of_movies(serving, write):
+    one = {name: array[:1] for name, array in USERS.items()}
+    write("1", record("rank", one | MOVIES))
+    present, _ = counts(requests.read(str(serving)))
+    assert present == {
+        features.UID.name: 1,
+        features.GENDER.name: 1,
+        features.AGE.name: 1,
+        features.OCCUPATION.name: 1,
+        features.ZIP.name: 0,
+    }
+
+
 def test_nothing_logged_is_no_row(serving):
     assert requests.read(str(serving)).rows == 0
     assert requests.fingerprint(str(serving)) == ""
