@@ -8,8 +8,9 @@ import typer
 from rich.status import Status
 
 from components import progress
+from pipeline import beam_options
 from pipeline.beam_errors import own_words
-from pipeline.config import LOCAL_BEAM_ARGS
+from pipeline.beam_profiles import BeamProfile
 from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
 from pipeline.terminal import console, say, stop
 from serving import versions
@@ -32,6 +33,8 @@ def batch(
     include_rated: IncludeRated = False,
     version: Annotated[int | None, typer.Option(help="Which version; the served one if not given.")] = None,
     model_base_path: ServingDir = None,
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Rate a file of pairs, or with --top rank movies for a file of users, or for all users.
 
@@ -42,6 +45,8 @@ def batch(
         raise stop("give --input, a Parquet file of pairs, or --top to rank movies for all users")
     if include_rated and top is None:
         raise stop("--include-rated goes with --top; pairs are rated whether or not the user has rated them")
+    beam = beam_options.beam_config(beam_profile, beam_option)
+    beam_options.require_job_service(beam)
     folder = serving_dir(model_base_path)
     # Beam and TensorFlow log what no caller can act on; what fails is raised.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -63,7 +68,7 @@ def batch(
                 version_folder / catalogue.USERS_FILE if source is None else source,
                 output,
                 version_folder,
-                LOCAL_BEAM_ARGS,
+                beam.args,
             )
         except (InputError, ServingError, OSError, ValueError) as error:
             raise stop(own_words(error)) from error

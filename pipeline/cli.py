@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, serving_commands
+from pipeline import batch_command, beam_options, serving_commands
+from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import SUMMARY_FILE
@@ -69,11 +70,15 @@ def run(
         typer.Option("--accept-data", help="Let data pass that is not like before: DataGate only warns."),
     ] = False,
     runs: Runs = Path("runs"),
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Run the pipeline on this machine: from ratings to a served model."""
     from pipeline import local  # noqa: PLC0415
     from pipeline.dataset.resolve import resolve  # noqa: PLC0415
 
+    beam = beam_options.beam_config(beam_profile, beam_option)
+    beam_options.require_job_service(beam)
     try:
         dataset = resolve(
             data,
@@ -111,6 +116,7 @@ def run(
         root=(runs / dataset.name).absolute(),
         generated=dataset.generated,
         noise_floor_rmse=dataset.noise_floor_rmse,
+        beam=beam,
     )
     config = PRESETS[preset.value](config)
     config = dataclasses.replace(
@@ -157,12 +163,20 @@ def compile_package(
         int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
     ] = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    beam_profile: beam_options.Profile = BeamProfile.LOCAL,
+    beam_option: beam_options.Options = None,
 ) -> None:
     """Write the package of the pipeline for Kubeflow Pipelines."""
     with quiet_imports():
         from pipeline.kubeflow import package  # noqa: PLC0415
 
-    config = PipelineConfig(dataset=dataset, data_folder=data, root=root, generated=False)
+    config = PipelineConfig(
+        dataset=dataset,
+        data_folder=data,
+        root=root,
+        generated=False,
+        beam=beam_options.beam_config(beam_profile, beam_option),
+    )
     config = PRESETS[preset.value](config)
     config = dataclasses.replace(
         config,

@@ -11,10 +11,9 @@ from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
 from components.transform.config import TransformConfig
+from pipeline.beam_profiles import BeamConfig
 from schema import features
 from serving.versions import MODEL_NAME
-
-LOCAL_BEAM_ARGS = ("--runner=FnApiRunner",)  # the default would look for the Prism runner, on the network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ class PipelineConfig:
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
-    beam_args: tuple[str, ...] = LOCAL_BEAM_ARGS  # of the nodes that run on Beam
+    beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)  # of the nodes that run on Beam
 
     def __post_init__(self) -> None:
         if self.dataset in ("", ".", "..") or "/" in self.dataset:

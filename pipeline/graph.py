@@ -175,5 +175,5 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             )
         ),
         enable_cache=True,
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=list(config.beam.args),
     )

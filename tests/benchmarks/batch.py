@@ -30,7 +30,7 @@ from tfx_bsl.public.beam import RunInference
 from tfx_bsl.public.proto import model_spec_pb2
 
 from pipeline.batch.questions import PREDICTION
-from pipeline.config import LOCAL_BEAM_ARGS
+from pipeline.beam_profiles import BeamConfig
 from schema import features
 from serving import catalogue, wire
 from serving.client import Client
@@ -79,7 +79,7 @@ def run_tfx(model: Path, known: catalogue.Catalogue, pairs: np.ndarray) -> float
     spec.saved_model_spec.model_path = str(model)
     spec.saved_model_spec.signature_name.append(EXAMPLES_SIGNATURE)
     start = time.perf_counter()
-    with beam.Pipeline(options=PipelineOptions(list(LOCAL_BEAM_ARGS))) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(list(BeamConfig().args))) as pipeline:
         _ = pipeline | beam.Create(examples, reshuffle=False) | RunInference(spec)
     return time.perf_counter() - start
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig, TaskConfig, notebook
 from schema import features
 
@@ -108,7 +109,7 @@ def test_the_notebook_changes_nothing_else(config):
         generated=True,
         noise_floor_rmse=0.83,
         example_gen=ExampleGenConfig(split=SplitMethod.TIME),
-        beam_args=("--direct_num_workers=2",),
+        beam=BeamConfig(options=("--direct_num_workers=2",)),
     )
     changed = notebook(config)
     same = dataclasses.replace(changed, transform=config.transform, model=config.model, train=config.train)

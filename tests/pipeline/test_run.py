@@ -157,6 +157,54 @@ def test_the_terminal_shows_each_node_once_and_the_summary(first):
     assert "run.log" in lines[-1]
 
 
+def test_a_job_service_and_workers_in_other_processes_give_the_same(project, first, job_service, tmp_path):
+    workers = tmp_path / "workers"
+    worker = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
+    options = (
+        f"--job_endpoint={job_service}",
+        "--environment_type=beam:env:harness_subprocess_python:v1",
+        f"--environment_config=sh -c 'echo $$ >> {workers}; exec {worker}'",
+    )
+    status, printed = project.deepfm(
+        "run", "--data", "small", "--runs", "portable", "--beam", "portable",
+        *(f"--beam-option={option}" for option in options),
+    )  # fmt: skip
+    assert status == 0, printed
+    started = workers.read_text().split()
+    assert len(started) == len(set(started)) >= 4  # one at least for each node that runs on Beam
+    local, summary = first[0], json.loads((_portable(project) / "latest" / "summary.json").read_text())
+    for key in ("rows_by_split", "rows_rejected", "blessed", "pushed_version"):
+        assert summary[key] == local[key], key
+    for split, metrics in local["metrics"].items():
+        assert summary["metrics"][split]["overall"] == pytest.approx(metrics["overall"], abs=1e-6)
+    assert _vocabularies(_portable(project)) == _vocabularies(project.home)
+    assert len(_vocabularies(project.home)) == 6
+
+
+@pytest.fixture
+def job_service(tmp_path):
+    """Beam's own job service, in a process of its own."""
+    port = tmp_path / "port"
+    module = "apache_beam.runners.portability.local_job_service_main"
+    command = [sys.executable, "-m", module, f"--port_file={port}", f"--staging_dir={tmp_path}"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        while not port.exists():
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        yield f"localhost:{port.read_text()}"
+        process.terminate()
+
+
+def _portable(project):
+    return project.folder / "portable" / project.dataset.name
+
+
+def _vocabularies(home):
+    """Return what Transform wrote for each vocabulary of the first run, by name."""
+    assets = min((home / "artifacts" / "Transform" / "transform_graph").iterdir()) / "transform_fn" / "assets"
+    return {path.name: path.read_bytes() for path in assets.iterdir()}
+
+
 def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
     summary, _ = first
     version = Path(summary["serving_dir"], "1")

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.batch.questions import RankMovies, RatePairs
 from pipeline.batch.run import run
-from pipeline.config import LOCAL_BEAM_ARGS
+from pipeline.beam_profiles import BeamConfig
 from schema import features
 
 UID, MID = features.UID.name, features.MID.name
@@ -33,5 +33,5 @@ def test_a_row_that_gets_lost_fails_the_batch(knowing, has_rated, tmp_path, ques
     rows = pa.table({UID: [first, 999_999, last, None, first], MID: [1] * 5})
     pq.write_table(rows, tmp_path / "in.parquet")
     with pytest.raises(AssertionError, match=said):
-        run(question, tmp_path / "in.parquet", tmp_path / "out", knowing / "1", LOCAL_BEAM_ARGS)
+        run(question, tmp_path / "in.parquet", tmp_path / "out", knowing / "1", BeamConfig().args)
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]

@@ -1,0 +1,77 @@
+import pytest
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from typer.testing import CliRunner
+
+from pipeline import cli
+from pipeline.beam_profiles import BeamConfig, BeamProfile
+from serving.launch import free_port
+
+DATAFLOW = (
+    "--project=deepfm",
+    "--region=europe-west4",
+    "--temp_location=gs://deepfm/tmp",
+    "--sdk_container_image=registry.example/deepfm:1",
+)
+
+
+def test_local_is_this_process():
+    assert BeamConfig().args == ("--runner=FnApiRunner",)
+
+
+def test_portable_goes_to_the_job_service():
+    beam = BeamConfig(
+        profile=BeamProfile.PORTABLE,
+        options=("--job_endpoint=flink:8099", "--environment_type=EXTERNAL", "--environment_config=pool:5"),
+    )
+    options = PipelineOptions(list(beam.args))
+    assert options.view_as(StandardOptions).runner == "PortableRunner"
+    assert options.view_as(PortableOptions).job_endpoint == beam.job_endpoint == "flink:8099"
+    assert options.view_as(PortableOptions).environment_config == "pool:5"
+    assert options.view_as(SetupOptions).beam_plugins == ["tfx"]
+
+
+def test_dataflow_has_what_beam_itself_asks_for():
+    options = PipelineOptions(list(BeamConfig(profile=BeamProfile.DATAFLOW, options=DATAFLOW).args))
+    assert PipelineOptionsValidator(options, DataflowRunner()).validate() == []
+    assert options.view_as(GoogleCloudOptions).project == "deepfm"
+
+
+@pytest.mark.parametrize(
+    ("profile", "options", "said"),
+    [
+        ("portable", (), "the profile portable needs --job_endpoint among the Beam options"),
+        (
+            "dataflow",
+            DATAFLOW[:3],
+            "the profile dataflow needs --sdk_container_image among the Beam options",
+        ),
+        (
+            "local",
+            ("direct_num_workers=2",),
+            "`options` must be like --name=value, got 'direct_num_workers=2'",
+        ),
+        ("local", ("--runner=X",), "`options` must not name a runner: the profile local does"),
+    ],
+)
+def test_what_makes_no_runner_is_refused(profile, options, said):
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        BeamConfig(profile=BeamProfile(profile), options=options)
+
+
+def test_a_job_service_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.beam_options._ANSWER_SECONDS", 0.5)
+    endpoint = f"localhost:{free_port(0)}"
+    result = CliRunner().invoke(
+        cli.app,
+        ["run", f"--data={tmp_path}", "--beam=portable", f"--beam-option=--job_endpoint={endpoint}"],
+    )
+    assert result.exit_code == 1
+    assert result.output == f"no Beam job service answers at {endpoint}; start it first\n"
