@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
-from pipeline import batch_command, beam_options, serving_commands
+from pipeline import batch_command, beam_options, kubeflow_commands, serving_commands
 from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
+app.add_typer(kubeflow_commands.app)
 
 _CACHE = Path(".cache", "data")
 
@@ -56,9 +57,8 @@ def run(
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
     window: Annotated[
-        int | None,
-        typer.Option(min=1, help="Days to train on, before the evaluation span; all if not given."),
-    ] = None,
+        int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")
+    ] = 0,
     evaluation_days: Annotated[
         int, typer.Option(min=1, help="Days of the evaluation span.")
     ] = SpanConfig.evaluation_days,
@@ -97,23 +97,17 @@ def run(
     if dataset.last_day and not date:
         raise stop(f"{dataset.origin} is a folder of days, the last is {dataset.last_day}: give --date")
     try:
-        spans = (
-            SpanConfig(
-                run_date=date,
-                window_days=window,
-                evaluation_days=evaluation_days,
-                allow_missing=allow_missing,
-            )
-            if date
-            else None
-        )
+        spans = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if date else None
         example_gen = ExampleGenConfig(split=split, spans=spans)
+        days = example_gen.days({"run_date": date or "", "lag_days": 0, "window_days": window})
     except ValueError as error:
         raise stop(str(error)) from error
     config = PipelineConfig(
         dataset=dataset.name,
         data_folder=dataset.folder,
         root=(runs / dataset.name).absolute(),
+        run_date=date or "",
+        window_days=window,
         generated=dataset.generated,
         noise_floor_rmse=dataset.noise_floor_rmse,
         beam=beam,
@@ -135,11 +129,11 @@ def run(
         "preset": preset.value,
         "seed": seed,
         "split": split.value,
-        "spans": spans and dataclasses.asdict(spans),
+        "spans": days and dataclasses.asdict(days),
         "serving_dir": str(config.serving),
     }
     kind = "generated data" if config.generated else "real data"
-    division = f"evaluation span {spans.evaluation_start} to {date}" if spans else f"{split.value} split"
+    division = f"evaluation span {days.evaluation_start} to {date}" if days else f"{split.value} split"
     say(f"{config.dataset} ({kind}), preset {preset.value}, seed {seed}, {division}")
     raise typer.Exit(local.run(config, facts, console).status)
 
@@ -149,7 +143,9 @@ def compile_package(
     output: Annotated[Path, typer.Argument(help="File to write, .yaml.")],
     image: Annotated[str, typer.Option(help="Container image, made from the Dockerfile.")],
     dataset: Annotated[str, typer.Option(help="Name of the dataset, part of the pipeline's.")],
-    data: Annotated[Path, typer.Option(help="Folder of the ratings, as containers see it.")],
+    data: Annotated[
+        str, typer.Option(help="Folder of the ratings, as containers see it, or its s3:// or gs:// address.")
+    ],
     root: Annotated[Path, typer.Option(help="Folder that holds serving/deepfm, as containers see it.")],
     volume: Annotated[
         list[str] | None, typer.Option(help="CLAIM:PATH, a volume claim and where to mount it; repeatable.")
@@ -163,6 +159,18 @@ def compile_package(
         int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")
     ] = 0,
     split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    spans: Annotated[
+        bool, typer.Option("--spans", help="The data are a folder of days: each run needs a date.")
+    ] = False,
+    window: Annotated[
+        int, typer.Option(min=0, help="Of --spans: days to train on, for runs that do not say; 0 for all.")
+    ] = 0,
+    evaluation_days: Annotated[
+        int, typer.Option(min=1, help="Of --spans: days of the evaluation span.")
+    ] = SpanConfig.evaluation_days,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Of --spans: go on without days that are missing or late.")
+    ] = False,
     beam_profile: beam_options.Profile = BeamProfile.LOCAL,
     beam_option: beam_options.Options = None,
 ) -> None:
@@ -170,21 +178,21 @@ def compile_package(
     with quiet_imports():
         from pipeline.kubeflow import package  # noqa: PLC0415
 
-    config = PipelineConfig(
-        dataset=dataset,
-        data_folder=data,
-        root=root,
-        generated=False,
-        beam=beam_options.beam_config(beam_profile, beam_option),
-    )
-    config = PRESETS[preset.value](config)
-    config = dataclasses.replace(
-        config,
-        train=dataclasses.replace(config.train, seed=seed),
-        example_gen=dataclasses.replace(config.example_gen, split=split),
-    )
-    volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
+    if not spans and (window or allow_missing):
+        raise stop(f"{'--window' if window else '--allow-missing'} is for a folder of days: add --spans")
+    beam = beam_options.beam_config(beam_profile, beam_option)
     try:
+        config = PipelineConfig(
+            dataset=dataset, data_folder=data, root=root, window_days=window, generated=False, beam=beam
+        )
+        config = PRESETS[preset.value](config)
+        days = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if spans else None
+        config = dataclasses.replace(
+            config,
+            train=dataclasses.replace(config.train, seed=seed),
+            example_gen=dataclasses.replace(config.example_gen, split=split, spans=days),
+        )
+        volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
         kubeflow = KubeflowConfig(image=image, volumes=volumes, pipeline_root=pipeline_root)
         package.write_package(output, package.compile_package(config, kubeflow))
     except (ValueError, OSError) as error:

@@ -78,8 +78,12 @@ class PipelineConfig:
     """Everything that the graph depends on."""
 
     dataset: str  # name; one component of every path
-    data_folder: Path  # holds ratings.dat, movies.dat and users.dat, or folders of days
+    data_folder: Path | str  # holds ratings.dat, movies.dat and users.dat, or folders of days; or an address
     root: Path  # everything that runs on this dataset leave behind
+    run_date: str = (
+        ""  # of a folder of days, as 2000-12-31; "" of a flat dataset, or where each run gets its own
+    )
+    window_days: int = 0  # of a folder of days: to train on; 0 for all before the evaluation span
     generated: bool  # the ratings were drawn by a program, not given by people
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)

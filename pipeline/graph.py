@@ -32,7 +32,12 @@ from schema import features
 
 def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     """Return the pipeline of a configuration; reads nothing but the project's own sources."""
-    example_gen = RatingsExampleGen(str(config.data_folder), config.example_gen)
+    example_gen = RatingsExampleGen(
+        str(config.data_folder),
+        config.example_gen,
+        run_date=config.run_date,
+        window_days=config.window_days,
+    )
     served_model = ServedModel(
         example_gen.outputs["examples"],
         serving_dir=str(config.serving),
@@ -131,6 +136,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             name=config.dataset, generated=config.generated, noise_floor_rmse=config.noise_floor_rmse
         ),
         example_gen_config=config.example_gen,
+        run_date=config.run_date,
+        window_days=config.window_days,
         model_config=config.model,
         train_config=config.train,
         evaluator_config=config.evaluator,

@@ -1,10 +1,14 @@
-"""What holds for every test, and what several folders of tests need: a model that `run_fn` trained."""
+"""What holds for every test, and what several folders need: a model that `run_fn` trained, a store."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+import s3fs
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
@@ -22,6 +26,7 @@ from components.trainer.run_fn import run_fn
 from components.transform.config import TransformConfig
 from components.transform.preprocessing import preprocessing_fn
 from schema import features
+from serving.launch import free_port
 
 # As in a run: the default would look for the Prism runner first, on the network.
 StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
@@ -146,3 +151,27 @@ def train(data, tmp_path_factory):
 def trained(train):
     """A folder with the `model` and the `run` of two epochs."""
     return train()
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """The address of an empty bucket of a server in a process of its own."""
+    port = free_port(0)
+    log = tmp_path / "s3.log"
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "--port", str(port)], stdout=file, stderr=file
+        ) as process,
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "deepfm")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        while b"Running on" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+        # A client that was made before knows another address.
+        s3fs.S3FileSystem.clear_instance_cache()
+        fsspec.filesystem("s3").mkdir("ratings")
+        yield "s3://ratings"
+        process.terminate()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch_command, cli, serving_commands
+from pipeline import batch_command, cli, kubeflow_commands, serving_commands
 from pipeline.dataset.generated import generate
 from serving import release, versions
 
@@ -162,7 +162,7 @@ def test_make_run_passes_every_option_on():
 def test_the_tables_name_what_there_is():
     commands = {
         info.name or info.callback.__name__
-        for app in (cli.app, serving_commands.app, batch_command.app)
+        for app in (cli.app, kubeflow_commands.app, serving_commands.app, batch_command.app)
         for info in app.registered_commands
     }
     assert set(re.findall(r"^\| `deepfm ([a-z-]+)`", README, re.MULTILINE)) == commands

@@ -22,6 +22,9 @@ class ModelReportSpec(types.ComponentSpec):
     PARAMETERS = {
         "dataset": ExecutionParameter(type=str),
         "example_gen_config": ExecutionParameter(type=str),
+        "run_date": ExecutionParameter(type=str),
+        "lag_days": ExecutionParameter(type=int),
+        "window_days": ExecutionParameter(type=int),
         "model_config": ExecutionParameter(type=str),
         "train_config": ExecutionParameter(type=str),
         "evaluator_config": ExecutionParameter(type=str),
@@ -49,6 +52,8 @@ class ModelReport(base_component.BaseComponent):
       pushed_model: of Pusher; says if and as which version the model was pushed.
       dataset: what the ratings are.
       example_gen_config: how they were split.
+      run_date: as RatingsExampleGen has it.
+      window_days: as RatingsExampleGen has it.
       model_config: the model.
       train_config: its training.
       evaluator_config: the bounds that it was held to.
@@ -71,6 +76,8 @@ class ModelReport(base_component.BaseComponent):
         *,
         dataset: DatasetFacts,
         example_gen_config: ExampleGenConfig,
+        run_date: str,
+        window_days: int,
         model_config: DeepFMConfig,
         train_config: TrainConfig,
         evaluator_config: EvaluatorConfig,
@@ -85,6 +92,9 @@ class ModelReport(base_component.BaseComponent):
                 pushed_model=pushed_model,
                 dataset=dataset.to_json(),
                 example_gen_config=example_gen_config.to_json(),
+                run_date=run_date,
+                lag_days=0,
+                window_days=window_days,
                 model_config=model_config.to_json(),
                 train_config=train_config.to_json(),
                 evaluator_config=evaluator_config.to_json(),

@@ -42,9 +42,11 @@ class Executor(base_executor.BaseExecutor):
         """Write both files."""
         self._log_startup(input_dict, output_dict, exec_properties)
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items()}
+        example_gen = ExampleGenConfig.from_json(exec_properties["example_gen_config"])
         findings = Findings(
             dataset=DatasetFacts.from_json(exec_properties["dataset"]),
-            example_gen=ExampleGenConfig.from_json(exec_properties["example_gen_config"]),
+            example_gen=example_gen,
+            days=example_gen.days(exec_properties),
             model=DeepFMConfig.from_json(exec_properties["model_config"]),
             train=TrainConfig.from_json(exec_properties["train_config"]),
             evaluator=EvaluatorConfig.from_json(exec_properties["evaluator_config"]),

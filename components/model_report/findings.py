@@ -9,7 +9,7 @@ from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import Evaluation
 from components.model_report.config import DatasetFacts
 from components.model_report.labels import SliceGroup, grouped
-from components.ratings_example_gen.config import ExampleGenConfig
+from components.ratings_example_gen.config import ExampleGenConfig, RunDays
 from components.ratings_example_gen.counts import RowCounts
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
@@ -24,6 +24,7 @@ class Findings:
 
     dataset: DatasetFacts
     example_gen: ExampleGenConfig
+    days: RunDays | None  # None of a flat dataset
     model: DeepFMConfig
     train: TrainConfig
     evaluator: EvaluatorConfig

@@ -17,6 +17,10 @@ class RatingsExampleGenSpec(types.ComponentSpec):
     PARAMETERS = {
         "input_base": ExecutionParameter(type=str),
         "example_gen_config": ExecutionParameter(type=str),
+        # What each run is told anew:
+        "run_date": ExecutionParameter(type=str),
+        "lag_days": ExecutionParameter(type=int),
+        "window_days": ExecutionParameter(type=int),
         # Set by the driver:
         INPUT_FINGERPRINT: ExecutionParameter(type=str, optional=True),
         INPUTS: ExecutionParameter(type=str, optional=True),
@@ -36,6 +40,8 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
       input_base: folder that holds ratings.dat, movies.dat and users.dat, or folders of days as
         spans.py describes them, where the configuration says which days to read.
       config: how to split and how much to tolerate.
+      run_date: of a folder of days, as 2000-12-31; "" of a flat dataset, or if the runner gets it.
+      window_days: days to train on; 0 for all.
 
     Outputs:
       examples: tf.Examples with the features of `schema.features.EXAMPLE`, splits train, valid and
@@ -48,11 +54,14 @@ class RatingsExampleGen(base_beam_component.BaseBeamComponent):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, input_base: str, config: ExampleGenConfig) -> None:
+    def __init__(self, input_base: str, config: ExampleGenConfig, *, run_date: str, window_days: int) -> None:
         super().__init__(
             spec=RatingsExampleGenSpec(
                 input_base=input_base,
                 example_gen_config=config.to_json(),
+                run_date=run_date,
+                lag_days=0,
+                window_days=window_days,
                 examples=types.Channel(type=standard_artifacts.Examples),
                 rejected_rows=types.Channel(type=RejectedRows),
                 catalogue=types.Channel(type=Catalogue),

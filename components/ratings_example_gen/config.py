@@ -3,7 +3,9 @@
 import dataclasses
 import datetime
 import enum
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from components.json_config import JsonConfig
 
@@ -17,31 +19,53 @@ class SplitMethod(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpanConfig(JsonConfig):
-    """Which days of a folder of days are read, and what for.
+    """How a folder of days is read, whatever the date of the run."""
 
-    The evaluation span ends on the run date; the window of training days ends where it begins.
-    """
-
-    run_date: str  # as 2000-12-31
-    window_days: int | None = None  # days of the training window, at least 1; None: from the first day on
     evaluation_days: int = 7  # days of the evaluation span, at least 1
     allow_missing: bool = False  # go on without the days that are missing or late
 
     def __post_init__(self) -> None:
+        if self.evaluation_days < 1:
+            raise ValueError(f"`evaluation_days` must be at least 1, got {self.evaluation_days}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunDays(SpanConfig):
+    """Which days of a folder of days one run reads, and what for.
+
+    The evaluation span ends on the run date, or some days before it; the window of training days ends where
+    the evaluation span begins.
+    """
+
+    run_date: str  # as 2000-12-31
+    lag_days: int = 0  # from the last day that is read to the run date; 1 for a run in the night after it
+    window_days: int = 0  # days of the training window; 0: from the first day on
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if re.search(r"\[\[|\{\{", self.run_date):
+            raise ValueError(
+                f"`run_date` is {self.run_date!r}, which the back end should have replaced by a date: "
+                "Kubeflow Pipelines does so from release 2.16 on, and for recurring runs only"
+            )
         try:
             valid = datetime.date.fromisoformat(self.run_date).isoformat() == self.run_date
         except ValueError:
             valid = False
         if not valid:
             raise ValueError(f"`run_date` must be a date like 2000-12-31, got {self.run_date!r}")
-        for name, days in (("window_days", self.window_days), ("evaluation_days", self.evaluation_days)):
-            if days is not None and days < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {days}")
+        for name in ("lag_days", "window_days"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
+        try:
+            _ = self.evaluation_start, self.window_start
+        except OverflowError:
+            raise ValueError(f"`window_days` and `lag_days` reach beyond the calendar, got {self}") from None
 
     @property
     def last_day(self) -> datetime.date:
         """Last day of the evaluation span."""
-        return datetime.date.fromisoformat(self.run_date)
+        return datetime.date.fromisoformat(self.run_date) - datetime.timedelta(days=self.lag_days)
 
     @property
     def evaluation_start(self) -> datetime.date:
@@ -51,9 +75,13 @@ class SpanConfig(JsonConfig):
     @property
     def window_start(self) -> datetime.date:
         """First day of the training window; the first of all days where the window is not bounded."""
-        if self.window_days is None:
+        if not self.window_days:
             return datetime.date.min
         return self.evaluation_start - datetime.timedelta(days=self.window_days)
+
+
+RUN_PROPERTIES = ("run_date", "lag_days", "window_days")
+"""Fields of `RunDays` that each run is told anew."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +96,7 @@ class ExampleGenConfig(JsonConfig):
     cold_below: int = 10  # fewer ratings in the training split than this: "cold"
     heavy_from: int = 200  # this many ratings in the training split or more: "heavy"
     shard_bytes: int = 16 << 20  # input bytes per output shard; bounds the memory of a Beam worker
-    spans: SpanConfig | None = None  # for a folder of days: its evaluation span is the test split
+    spans: SpanConfig | None = None  # of a folder of days: its evaluation span is the test split
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "split", SplitMethod(self.split))
@@ -96,6 +124,25 @@ class ExampleGenConfig(JsonConfig):
             )
         if self.shard_bytes <= 0:
             raise ValueError(f"`shard_bytes` must be positive, got {self.shard_bytes}")
+
+    def days(self, properties: Mapping[str, Any]) -> RunDays | None:
+        """Return which days a run reads; None of a flat dataset.
+
+        Args:
+          properties: `run_date`, `lag_days` and `window_days`, as the node's execution properties have them.
+
+        Raises:
+          ValueError: one of them is not what it must be.
+        """
+        chosen = {name: properties[name] for name in RUN_PROPERTIES}
+        if self.spans:
+            return RunDays(**dataclasses.asdict(self.spans), **chosen)
+        given = [name for name, value in chosen.items() if value]
+        if given:
+            raise ValueError(
+                f"`{given[0]}` is for a folder of days, got {chosen[given[0]]!r} for a flat dataset"
+            )
+        return None
 
     @property
     def split_identity(self) -> str:

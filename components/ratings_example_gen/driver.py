@@ -10,6 +10,7 @@ from tfx.orchestration.portable import base_driver as ir_base_driver
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 
+import components.object_store  # noqa: F401  (the dataset may lie in one)
 from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, INPUTS
 from components.ratings_example_gen.config import ExampleGenConfig
@@ -26,10 +27,18 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         ir_base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> DriverOutput:
-        """Return the execution properties with `inputs` and `input_fingerprint`."""
+        """Return `inputs` and `input_fingerprint`.
+
+        Raises:
+          RunStoppedError: the run's date or window is none, or the files are not as they must be.
+        """
         folder = execution_info.exec_properties["input_base"]
         config = ExampleGenConfig.from_json(execution_info.exec_properties["example_gen_config"])
-        inputs = find_inputs(folder, config.spans)
+        try:
+            days = config.days(execution_info.exec_properties)
+        except ValueError as error:
+            raise RunStoppedError(str(error)) from error
+        inputs = find_inputs(folder, days)
         output = DriverOutput()
         output.exec_properties[INPUTS].string_value = inputs.to_json()
         output.exec_properties[INPUT_FINGERPRINT].string_value = fingerprint(folder, inputs)

@@ -33,6 +33,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+import components.object_store  # noqa: F401  (the dataset may lie in one)
 from components import progress
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, parse, split
@@ -77,8 +78,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         tables = artifact_utils.get_single_instance(output_dict["catalogue"])
         examples.split_names = artifact_utils.encode_split_names(list(split.SPLITS))
         examples.set_string_custom_property(INPUT_FINGERPRINT, exec_properties[INPUT_FINGERPRINT])
-        if config.spans:
-            examples.set_string_custom_property(EVALUATION_START, str(config.spans.evaluation_start))
+        if days := config.days(exec_properties):
+            examples.set_string_custom_property(EVALUATION_START, str(days.evaluation_start))
             examples.set_string_custom_property(SPANS, json.dumps(inputs.days))
         for name in split.SPLITS:
             fileio.makedirs(artifact_utils.get_split_uris([examples], name)[0])
@@ -200,7 +201,8 @@ def plan_groups(paths: Iterable[str], group_bytes: int) -> list[tuple[Block, ...
 def _boundaries_of(path: str, block_bytes: int) -> list[int]:
     """Return where the blocks of a file begin, and its size, looking only at the bytes near them."""
     with fileio.open(path, "rb") as file:
-        size = file.size()
+        file.seek(0, os.SEEK_END)
+        size = file.tell()
         boundaries = [0]
         while boundaries[-1] < size:
             position = min(boundaries[-1] + block_bytes, size)

@@ -10,7 +10,7 @@ from tfx.dsl.io import fileio
 from components.errors import RunStoppedError
 from components.json_config import JsonConfig
 from components.ratings_example_gen import spans
-from components.ratings_example_gen.config import SpanConfig
+from components.ratings_example_gen.config import RunDays
 from components.ratings_example_gen.parse import MOVIES_FILE, RATINGS_FILE, USERS_FILE
 
 _NAMED_DAYS = 3
@@ -50,7 +50,7 @@ class Inputs(JsonConfig):
         return {**ends, "missing": list(self.missing), "redelivered": redelivered}
 
 
-def find_inputs(input_base: str, config: SpanConfig | None) -> Inputs:
+def find_inputs(input_base: str, config: RunDays | None) -> Inputs:
     """Find the files of a flat dataset, or of the days that a run reads.
 
     The days before the first span are not missing: the data had not begun. Movies and users are those of
@@ -83,7 +83,7 @@ def find_inputs(input_base: str, config: SpanConfig | None) -> Inputs:
         if not part:
             raise RunStoppedError(
                 f"{input_base} has no day of the {name}: the evaluation span of this run is {start} to "
-                f"{config.run_date}, the first span is {min(days)}; choose another date"
+                f"{config.last_day}, the first span is {min(days)}; choose another date"
             )
     return Inputs(
         training=training,

@@ -10,7 +10,7 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration.driver_output_pb2 import DriverOutput  # type: ignore[attr-defined]
 from tfx.types import artifact_utils
 
-from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
+from components.ratings_example_gen.artifacts import EVALUATION_START, INPUT_FINGERPRINT
 from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
 from serving import release, versions
 
@@ -26,10 +26,11 @@ class Driver(base_driver.BaseDriver, ir_base_driver.BaseDriver):
         """Return `baseline_version` (0 for none), `baseline_fingerprint` and `training_identity`."""
         properties = execution_info.exec_properties
         examples = artifact_utils.get_single_instance(execution_info.input_dict["examples"])
-        identity = hashlib.sha256(
-            f"{examples.get_string_custom_property(INPUT_FINGERPRINT)} {properties['split_identity']} "
-            f"{properties['training_config']}".encode()
-        ).hexdigest()
+        depends_on = (
+            *(examples.get_string_custom_property(name) for name in (INPUT_FINGERPRINT, EVALUATION_START)),
+            *(properties[name] for name in ("split_identity", "training_config")),
+        )
+        identity = hashlib.sha256(" ".join(depends_on).encode()).hexdigest()
         version = baseline(properties["serving_dir"], identity)
         output = DriverOutput()
         output.exec_properties[TRAINING_IDENTITY].string_value = identity

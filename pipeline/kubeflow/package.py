@@ -19,15 +19,17 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.utils import name_utils
 
+from components.ratings_example_gen.config import RUN_PROPERTIES
 from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.graph import create_pipeline
+from pipeline.kubeflow.manifests import STORE_SECRET, STORE_VARIABLES
 
 ENTRYPOINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 DRIVER = ("python", "-m", "pipeline.kubeflow.driver")
 
 # What a run may choose, and the parameters of nodes that it goes to. The value in the configuration is what
 # a run gets that chooses none.
-PARAMETERS = {
+FOLDERS = {
     "data_folder": (("RatingsExampleGen", "input_base"),),
     "serving_folder": (
         ("ServedModel", "serving_dir"),
@@ -35,7 +37,9 @@ PARAMETERS = {
         ("Pusher", "serving_dir"),
     ),
 }
+DAYS = {name: (("RatingsExampleGen", name), ("ModelReport", name)) for name in RUN_PROPERTIES}
 
+_READS_RATINGS = "RatingsExampleGen"
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _PARAMETER_TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
@@ -86,8 +90,14 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
         container["resources"] = _resources(task_config, kubeflow.gpu_type)
         task["retryPolicy"] = {"maxRetryCount": task_config.retries, **_BACKOFF}
         task["cachingOptions"] = {"enableCache": task_config.cache}
-        platform[component["executorLabel"]] = _kubernetes(task_config, kubeflow.volumes)
-    _give_parameters(spec)
+        pod = _kubernetes(task_config, kubeflow.volumes)
+        if node.id == _READS_RATINGS and str(config.data_folder).startswith("s3://"):
+            pod["secretAsEnv"] = [_store_secret()]
+        platform[component["executorLabel"]] = pod
+    _give_parameters(spec, FOLDERS | DAYS if config.example_gen.spans else FOLDERS)
+    if config.example_gen.spans:
+        # No package has a date: a run that chooses none would train on an old day.
+        del spec["root"]["inputDefinitions"]["parameters"]["run_date"]["defaultValue"]
     if kubeflow.pipeline_root:
         spec["defaultPipelineRoot"] = kubeflow.pipeline_root
     return [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}]
@@ -115,7 +125,8 @@ def _reads_outside(node: base_component.BaseComponent) -> bool:
 def _give_paths(container: Json, component: Json) -> None:
     """Tell the entry point where a back end that copies files puts the artifacts."""
     for side, flag in (("input", "--input_path"), ("output", "--output_path")):
-        for name in component.get(f"{side}Definitions", {}).get("artifacts", {}):
+        # Sorted, for the back end's cache: TFX's order differs from one process to the next.
+        for name in sorted(component.get(f"{side}Definitions", {}).get("artifacts", {})):
             container["args"] += [flag, f"{name}={{{{$.{side}s.artifacts['{name}'].path}}}}"]
 
 
@@ -167,10 +178,20 @@ def _kubernetes(config: TaskConfig, volumes: Mapping[str, str]) -> Json:
     }
 
 
-def _give_parameters(spec: Json) -> None:
+def _store_secret() -> Json:
+    """Return the environment that a client of the object store needs."""
+    return {
+        # `secretName` is for releases before 2.5.
+        "secretName": STORE_SECRET,
+        "secretNameParameter": {"runtimeValue": {"constant": STORE_SECRET}},
+        "keyToEnv": [{"secretKey": key, "envVar": name} for key, name in STORE_VARIABLES.items()],
+    }
+
+
+def _give_parameters(spec: Json, parameters: Mapping[str, tuple[tuple[str, str], ...]]) -> None:
     """Make parameters of the pipeline out of constants of its nodes."""
     definitions = spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})
-    for parameter, places in PARAMETERS.items():
+    for parameter, places in parameters.items():
         for node, name in places:
             given = spec["root"]["dag"]["tasks"][node]["inputs"]["parameters"]
             definitions[parameter] = {

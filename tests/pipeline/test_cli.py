@@ -27,8 +27,8 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run split-spans compile generate-data status plot-model serve predict rank batch models canary "
-        "promote rollback prune"
+        "run split-spans compile schedule submit backfill manifests generate-data status plot-model serve "
+        "predict rank batch models canary promote rollback prune"
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
@@ -163,6 +163,8 @@ def test_the_help_appears_without_importing_tensorflow():
     [
         (["Small_1"], "got 'deepfm-Small_1'; rename the dataset 'Small_1'"),
         (["small", "--volume", "deepfm"], "`volumes` must map a claim to an absolute path, got 'deepfm': ''"),
+        (["small", "--window", "3"], "--window is for a folder of days: add --spans"),
+        (["small", "--spans", "--split", "time"], "`split` must be random for a folder of days, got time"),
         (["small", "--pipeline-root", "/mnt"], "must begin with minio://, s3:// or gs://, got '/mnt'"),
     ],
 )

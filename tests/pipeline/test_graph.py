@@ -241,17 +241,28 @@ def test_configurations_reach_their_nodes(config):
 def test_days_reach_their_nodes_and_the_date_is_no_part_of_the_split_identity(config):
     identities = set()
     for run_date in ("2000-12-30", "2000-12-31"):
-        days = dataclasses.replace(config.example_gen, spans=SpanConfig(run_date=run_date))
-        nodes = {n.id: n for n in create_pipeline(dataclasses.replace(config, example_gen=days)).components}
-        sent = json.loads(nodes["RatingsExampleGen"].exec_properties["example_gen_config"])["spans"]
-        assert sent == {
-            "allow_missing": False,
-            "evaluation_days": 7,
-            "run_date": run_date,
-            "window_days": None,
-        }
-        identities.add(nodes["ServedModel"].exec_properties["split_identity"])
-    assert identities == {"spans seed=0 valid=0.05"}
+        run = dataclasses.replace(
+            config,
+            run_date=run_date,
+            window_days=30,
+            example_gen=dataclasses.replace(config.example_gen, spans=SpanConfig()),
+        )
+        nodes = {n.id: n for n in create_pipeline(run).components}
+        for node in ("RatingsExampleGen", "ModelReport"):
+            properties = nodes[node].exec_properties
+            assert {name: properties[name] for name in ("run_date", "lag_days", "window_days")} == {
+                "run_date": run_date,
+                "lag_days": 0,
+                "window_days": 30,
+            }
+            assert json.loads(properties["example_gen_config"])["spans"] == {
+                "allow_missing": False,
+                "evaluation_days": 7,
+            }
+        properties = nodes["ServedModel"].exec_properties
+        identities.add((properties["split_identity"], properties["training_config"]))
+    ((split_identity, _),) = identities
+    assert split_identity == "spans seed=0 valid=0.05"
 
 
 def test_another_training_is_another_served_model(config, nodes):

@@ -40,6 +40,7 @@ def findings():
     return Findings(
         dataset=DatasetFacts(name="ml-1m", generated=False, noise_floor_rmse=None),
         example_gen=ExampleGenConfig(),
+        days=None,
         model=DeepFMConfig(),
         train=TrainConfig(),
         evaluator=EvaluatorConfig(),

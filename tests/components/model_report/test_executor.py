@@ -103,6 +103,9 @@ def run(artifacts):
     properties = {
         "dataset": DatasetFacts(name="generated-tiny", generated=True, noise_floor_rmse=0.45).to_json(),
         "example_gen_config": ExampleGenConfig().to_json(),
+        "run_date": "",
+        "lag_days": 0,
+        "window_days": 0,
         "model_config": DeepFMConfig().to_json(),
         "train_config": TrainConfig().to_json(),
         "evaluator_config": EvaluatorConfig(min_slice_rows=3).to_json(),

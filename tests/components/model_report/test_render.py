@@ -8,7 +8,7 @@ from components.deepfm.config import DeepFMConfig
 from components.evaluator.results import SliceMetrics
 from components.model_report.config import DatasetFacts
 from components.model_report.render import render_card, render_report
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig, SplitMethod
+from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
 from schema import features
@@ -224,14 +224,14 @@ def test_the_card_has_the_usual_sections_and_figures(findings):
     assert not re.search(r"\n{3,}|[{}%]{2}", card)
 
 
-DAYS = ExampleGenConfig(spans=SpanConfig(run_date="2000-12-31"))
+DAYS = RunDays(run_date="2000-12-31")
 
 
 def test_replaced_ratings_and_days_are_told(findings):
     counts = dict(findings.counts)
     ratings = counts["ratings.dat"]
     counts["ratings.dat"] = dataclasses.replace(ratings, read=ratings.read + 1234, replaced=1234)
-    findings = dataclasses.replace(findings, counts=counts, example_gen=DAYS)
+    findings = dataclasses.replace(findings, counts=counts, days=DAYS)
     assert "- 1,234 older ratings were replaced by a later one of the same user and movie." in render_card(
         findings
     )
@@ -249,11 +249,11 @@ def test_replaced_ratings_and_days_are_told(findings):
         ({}, "A random split mixes past and future"),
         ({"example_gen": ExampleGenConfig(split=SplitMethod.TIME)}, "users of a split by time are new"),
         (
-            {"example_gen": DAYS},
+            {"days": DAYS},
             "- The days from 2000-12-25 to 2000-12-31 are the test split; of those before them a random 5% "
             "is the validation split.",
         ),
-        ({"example_gen": DAYS}, "users of a split by time are new"),
+        ({"days": DAYS}, "users of a split by time are new"),
         ({"model": DeepFMConfig(clip_rating=False)}, "which may lie outside the scale of ratings"),
         (
             {"model": DeepFMConfig(architecture="gmf", categorical=("uid", "mid"), numeric=())},

@@ -1,6 +1,7 @@
 import collections
 import json
 
+import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,7 @@ from tfx.types import standard_artifacts
 from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, driver
 from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Catalogue, RejectedRows
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig
+from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig
 from components.ratings_example_gen.executor import Executor, plan_groups
 from components.ratings_example_gen.facts import RatingFacts
 from components.ratings_example_gen.inputs import find_inputs
@@ -55,7 +56,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, output, **config):
+def run(folder, output, run_date="", **config):
     outputs = {
         "examples": [standard_artifacts.Examples()],
         "rejected_rows": [RejectedRows()],
@@ -70,8 +71,11 @@ def run(folder, output, **config):
         "input_base": str(folder),
         "example_gen_config": example_gen.to_json(),
         "input_fingerprint": "f",
-        "inputs": find_inputs(str(folder), example_gen.spans).to_json(),
+        "run_date": run_date,
+        "lag_days": 0,
+        "window_days": 0,
     }
+    properties["inputs"] = find_inputs(str(folder), example_gen.days(properties)).to_json()
     Executor().Do({}, outputs, properties)
     examples = outputs["examples"][0]
     times = {name: examples.get_int_custom_property(name) for name in (FIRST_RATING, LAST_RATING)}
@@ -245,13 +249,13 @@ def days(tmp_path):
 
 
 def run_days(folder, output, **options):
-    spans = SpanConfig(run_date="2000-12-31", evaluation_days=1)
     # Of the two training pairs (1, 2) and (2, 1), this seed and share put the first into the valid split.
     return run(
         folder,
         output,
+        "2000-12-31",
         **{
-            "spans": spans,
+            "spans": SpanConfig(evaluation_days=1),
             "split_seed": VALID_SEED,
             "valid_fraction": 0.5,
             "max_rejected_fraction": 1.0,
@@ -342,19 +346,34 @@ def test_the_facts_of_a_day_are_those_of_all_that_it_brought(days, tmp_path, sha
     }
 
 
-def test_the_same_date_again_gives_the_same_files(days, tmp_path):
-    def contents(output):
-        return {
-            str(path.relative_to(output)): path.read_bytes()
-            for folder in ("examples", "catalogue")
-            for path in (output / folder).rglob("*")
-            if path.is_file() and path.suffix != ".gz"
-        }, read_examples(output)
+def contents(output):
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for folder in ("examples", "catalogue")
+        for path in (output / folder).rglob("*")
+        if path.is_file() and path.suffix != ".gz"
+    }, read_examples(output)
 
+
+def test_the_same_date_again_gives_the_same_files(days, tmp_path):
     first = contents(run_days(days, tmp_path / "one", shard_bytes=40))
     (days / "span-2001-01-01").mkdir()
     (days / "span-2001-01-01" / "ratings.dat").write_text("1::1::1::1\n")
     assert contents(run_days(days, tmp_path / "two", shard_bytes=40)) == first
+
+
+def test_days_in_an_object_store_give_the_same_files(days, bucket, tmp_path):
+    here = contents(run_days(days, tmp_path / "here", shard_bytes=40))
+    fsspec.filesystem("s3").put(str(days), f"{bucket}/days", recursive=True)
+    address = f"{bucket}/days"
+    assert contents(run_days(address, tmp_path / "there", shard_bytes=40)) == here
+    inputs = find_inputs(address, RunDays(run_date="2000-12-31", evaluation_days=1))
+    assert driver.fingerprint(address, inputs) == driver.fingerprint(str(days), inputs)
+    with pytest.raises(RunStoppedError, match=r"^missing or late: 2001-01-01; s3://ratings/days/span-2001"):
+        find_inputs(address, RunDays(run_date="2001-01-01"))
+    fsspec.filesystem("s3").rm(f"{address}/movies.dat")
+    with pytest.raises(RunStoppedError, match=r"^s3://ratings/days/movies\.dat is missing; "):
+        driver.fingerprint(address, inputs)
 
 
 def test_a_bad_day_of_the_evaluation_span_stops_the_run_however_small_it_is(days, tmp_path):

@@ -6,7 +6,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
 
 from components.errors import RunStoppedError
-from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig
+from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig
 from components.ratings_example_gen.driver import Driver, fingerprint
 from components.ratings_example_gen.inputs import Inputs, find_inputs
 
@@ -29,7 +29,7 @@ def put(folder, name, text):
 
 
 def find(folder, date="2000-12-30", evaluation_days=2, **config):
-    return find_inputs(str(folder), SpanConfig(run_date=date, evaluation_days=evaluation_days, **config))
+    return find_inputs(str(folder), RunDays(run_date=date, evaluation_days=evaluation_days, **config))
 
 
 def ratings(*days):
@@ -130,35 +130,76 @@ def test_without_movies_a_run_cannot_be(folder):
         find(folder)
 
 
-@pytest.mark.parametrize("run_date", ["2000-13-01", "20001231", "[[ScheduledTime]]", "2000-W52-7", ""])
+@pytest.mark.parametrize("run_date", ["2000-13-01", "20001231", "2000-W52-7", "", "today"])
 def test_a_run_date_is_a_date(run_date):
     with pytest.raises(ValueError, match=r"`run_date` must be a date like 2000-12-31, got "):
-        SpanConfig(run_date=run_date)
+        RunDays(run_date=run_date)
+
+
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [
+        ({"lag_days": -1}, "`lag_days` must not be negative, got -1"),
+        ({"window_days": -1}, "`window_days` must not be negative, got -1"),
+        ({"evaluation_days": 0}, "`evaluation_days` must be at least 1, got 0"),
+        ({"window_days": 10**6}, "`window_days` and `lag_days` reach beyond the calendar"),
+        ({"lag_days": 10**12}, "`window_days` and `lag_days` reach beyond the calendar"),
+    ],
+)
+def test_days_are_of_the_calendar(days, message):
+    with pytest.raises(ValueError, match=message):
+        RunDays(run_date="2000-12-31", **days)
+
+
+def test_a_run_in_the_night_after_the_last_day_reads_the_same_days():
+    run = RunDays(run_date="2001-01-01", lag_days=1, window_days=3)
+    assert (run.last_day, run.evaluation_start, run.window_start) == (
+        datetime.date(2000, 12, 31),
+        datetime.date(2000, 12, 25),
+        datetime.date(2000, 12, 22),
+    )
 
 
 def test_the_configuration_goes_to_json_and_back():
-    config = ExampleGenConfig(spans=SpanConfig(run_date="2000-12-31", window_days=3))
+    config = ExampleGenConfig(spans=SpanConfig(evaluation_days=3))
     assert ExampleGenConfig.from_json(config.to_json()) == config
-    assert config.spans.evaluation_start == datetime.date(2000, 12, 25)
     assert config.split_identity == "spans seed=0 valid=0.05"
-    with pytest.raises(ValueError, match="`window_days` must be at least 1, got 0"):
-        SpanConfig(run_date="2000-12-31", window_days=0)
     with pytest.raises(ValueError, match="`split` must be random for a folder of days, got time"):
-        ExampleGenConfig(split="time", spans=SpanConfig(run_date="2000-12-31"))
-    with pytest.raises(ValueError, match="unknown fields: days"):
-        ExampleGenConfig.from_json('{"spans": {"run_date": "2000-12-31", "days": 3}}')
+        ExampleGenConfig(split="time", spans=SpanConfig())
+    with pytest.raises(ValueError, match="unknown fields: run_date"):
+        ExampleGenConfig.from_json('{"spans": {"run_date": "2000-12-31"}}')
+
+
+def test_days_are_of_the_run_and_of_the_configuration():
+    chosen = {"run_date": "2000-12-31", "lag_days": 1, "window_days": 3, "input_base": "data"}
+    config = ExampleGenConfig(spans=SpanConfig(evaluation_days=2, allow_missing=True))
+    assert config.days(chosen) == RunDays(
+        run_date="2000-12-31", lag_days=1, window_days=3, evaluation_days=2, allow_missing=True
+    )
+    nothing = {"run_date": "", "lag_days": 0, "window_days": 0}
+    assert ExampleGenConfig().days(nothing) is None
+    for name in nothing:
+        message = f"`{name}` is for a folder of days, got {chosen[name]!r} for a flat dataset"
+        with pytest.raises(ValueError, match=message):
+            ExampleGenConfig().days({**nothing, name: chosen[name]})
 
 
 @pytest.fixture
 def drive(folder):
     """Run the driver for the same date and window, and return the properties that it puts."""
     handle = metadata.Metadata(metadata.sqlite_metadata_connection_config(str(folder / "metadata.db")))
-    config = ExampleGenConfig(spans=SpanConfig(run_date="2000-12-30", evaluation_days=2, window_days=3))
+    config = ExampleGenConfig(spans=SpanConfig(evaluation_days=2))
 
-    def run():
+    def run(run_date="2000-12-30", lag_days=0):
         info = ExecutionInfo(
             input_dict={},
-            exec_properties={"input_base": str(folder), "example_gen_config": config.to_json()},
+            exec_properties={
+                "input_base": str(folder),
+                "example_gen_config": config.to_json(),
+                "run_date": run_date,
+                "lag_days": lag_days,
+                "window_days": 3,
+            },
         )
         properties = Driver(handle).run(info).exec_properties
         return {name: value.string_value for name, value in properties.items()}
@@ -172,6 +213,24 @@ def test_the_driver_puts_the_files_and_their_fingerprint(drive, folder):
         "inputs": inputs.to_json(),
         "input_fingerprint": fingerprint(str(folder), inputs),
     }
+    assert drive("2000-12-31", 1) == drive()
+
+
+@pytest.mark.parametrize(
+    ("run_date", "message"),
+    [
+        ("20001230", "`run_date` must be a date like 2000-12-31, got '20001230'"),
+        (
+            "[[ScheduledTime.2006-01-02]]",
+            r"`run_date` is '\[\[ScheduledTime.2006-01-02\]\]', which the back end should have replaced by a "
+            "date: Kubeflow Pipelines does so from release 2.16 on",
+        ),
+        ("{{workflow.creationTimestamp}}", "which the back end should have replaced by a date"),
+    ],
+)
+def test_the_driver_refuses_what_is_no_date(drive, run_date, message):
+    with pytest.raises(RunStoppedError, match=message):
+        drive(run_date)
 
 
 @pytest.mark.parametrize(

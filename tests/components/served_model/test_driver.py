@@ -6,12 +6,12 @@ from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts
 
-from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT
+from components.ratings_example_gen.artifacts import EVALUATION_START, INPUT_FINGERPRINT
 from components.served_model.driver import Driver, baseline
 from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAINING_IDENTITY
 from serving import release, versions
 
-IDENTITY = hashlib.sha256(b"rows random 1 epochs 2").hexdigest()
+IDENTITY = hashlib.sha256(b"rows 2000-12-25 random 1 epochs 2").hexdigest()
 
 
 @pytest.fixture
@@ -19,9 +19,15 @@ def drive(tmp_path, serving_dir):
     """Run the driver, and return the properties that it puts."""
     handle = metadata.Metadata(metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.db")))
 
-    def run(input_fingerprint="rows", split_identity="random 1", training_config="epochs 2"):
+    def run(
+        input_fingerprint="rows",
+        evaluation_start="2000-12-25",
+        split_identity="random 1",
+        training_config="epochs 2",
+    ):
         examples = standard_artifacts.Examples()
         examples.set_string_custom_property(INPUT_FINGERPRINT, input_fingerprint)
+        examples.set_string_custom_property(EVALUATION_START, evaluation_start)
         info = ExecutionInfo(
             input_dict={"examples": [examples]},
             exec_properties={
@@ -106,7 +112,9 @@ def test_the_same_run_again_gives_the_same_properties(drive, publish, serving_di
     assert changed["baseline_fingerprint"] == versions.content_fingerprint(serving_dir / "2")
 
 
-@pytest.mark.parametrize("name", ["input_fingerprint", "split_identity", "training_config"])
+@pytest.mark.parametrize(
+    "name", ["input_fingerprint", "evaluation_start", "split_identity", "training_config"]
+)
 def test_another_input_is_another_training(drive, name):
     assert drive(**{name: "changed"})[TRAINING_IDENTITY] != IDENTITY
 

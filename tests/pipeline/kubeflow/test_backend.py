@@ -30,7 +30,7 @@ print(sys.argv[1])
 def package(tmp_path):
     """Write a package of a task that writes and one that reads; return its file."""
 
-    def write(code=WRITE, *, cache=False, retries=0, seconds="60", parameter=None):
+    def write(code=WRITE, *, cache=False, retries=0, seconds="60", parameter=None, condition=None):
         definition = {"parameterType": "STRING"} | ({"defaultValue": parameter} if parameter else {})
         read = ["-c", READ, "{{$}}", "{{$.inputs.artifacts['model'].path}}"]
         spec = {
@@ -89,6 +89,8 @@ def package(tmp_path):
                 }
             },
         }
+        if condition:
+            spec["root"]["dag"]["tasks"]["Read"]["triggerPolicy"] = {"condition": condition}
         platform = {"deploymentSpec": {"executors": {"write": {"activeDeadlineSeconds": seconds}}}}
         path = tmp_path / "tiny.yaml"
         path.write_text(yaml.safe_dump_all([spec, {"platforms": {"kubernetes": platform}}]))
@@ -143,6 +145,12 @@ def test_the_cache_knows_parameters_and_artifacts(backend, package):
     assert states("hello") == ["cached", "cached"]
     assert states("other") == ["succeeded", "succeeded"]
     assert [task.state for task in backend.run(package(), {"text": "hello"}).values()] == ["succeeded"] * 2
+
+
+@pytest.mark.parametrize(("text", "state"), [("hello", "skipped"), ("hi", "succeeded")])
+def test_a_task_whose_condition_does_not_hold_is_skipped(backend, package, text, state):
+    condition = "!(inputs.artifacts['model'].artifacts[0].metadata['length'] > 2.0)"
+    assert backend.run(package(condition=condition), {"text": text})["Read"].state == state
 
 
 def test_each_attempt_begins_in_a_new_container(backends, backend, package, tmp_path):

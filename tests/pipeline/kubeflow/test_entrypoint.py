@@ -91,12 +91,18 @@ def test_a_driver_s_findings_go_to_the_output_file(tmp_path):
     executor_input = ExecutorInput()
     executor_input.inputs.parameter_values["input_base"].string_value = str(tmp_path)
     executor_input.inputs.parameter_values["example_gen_config"].string_value = ExampleGenConfig().to_json()
+    executor_input.inputs.parameter_values["run_date"].string_value = ""
+    for name in ("lag_days", "window_days"):
+        executor_input.inputs.parameter_values[name].number_value = 0
     executor_input.outputs.output_file = str(tmp_path / "outputs" / "output.json")
     spec = json_format.ParseDict(
         {
             "parameters": {
                 "input_base": {"parameterType": "STRING"},
                 "example_gen_config": {"parameterType": "STRING"},
+                "run_date": {"parameterType": "STRING"},
+                "lag_days": {"parameterType": "NUMBER_INTEGER"},
+                "window_days": {"parameterType": "NUMBER_INTEGER"},
             }
         },
         ComponentInputsSpec(),

@@ -6,6 +6,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.ratings_example_gen.config import SpanConfig
 from pipeline.config import KubeflowConfig, TaskConfig
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
@@ -83,6 +84,25 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
     assert "/mnt/" not in constants
 
 
+def test_a_run_of_a_folder_of_days_must_choose_its_date(config):
+    days = dataclasses.replace(
+        config,
+        window_days=30,
+        example_gen=dataclasses.replace(config.example_gen, spans=SpanConfig(evaluation_days=3)),
+    )
+    spec, _ = compile_package(days, KubeflowConfig(image=IMAGE))
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert {name: p for name, p in parameters.items() if "folder" not in name} == {
+        "run_date": {"parameterType": "STRING"},
+        "lag_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 0.0},
+        "window_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 30.0},
+    }
+    for node in ("RatingsExampleGen", "ModelReport"):
+        given = spec["root"]["dag"]["tasks"][node]["inputs"]["parameters"]
+        for name in ("run_date", "lag_days", "window_days"):
+            assert given[name] == {"componentInputParameter": name}
+
+
 def test_each_task_runs_the_entry_point_in_the_image(containers):
     for node, container in containers.items():
         assert container["image"] == IMAGE, node
@@ -147,6 +167,22 @@ def test_each_task_gets_what_the_configuration_says(documents, containers, nodes
             "mountPath": "/mnt",
         }
     ]
+
+
+def test_ratings_in_an_object_store_come_with_its_key(config):
+    _, platform = compile_package(
+        dataclasses.replace(config, data_folder="s3://ratings/days"), KubeflowConfig(image="deepfm:1")
+    )
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert [name for name, pod in executors.items() if "secretAsEnv" in pod] == ["RatingsExampleGen_executor"]
+    (secret,) = executors["RatingsExampleGen_executor"]["secretAsEnv"]
+    assert secret["secretName"] == "deepfm-store"
+    assert {entry["envVar"]: entry["secretKey"] for entry in secret["keyToEnv"]} == {
+        "AWS_ACCESS_KEY_ID": "accesskey",
+        "AWS_SECRET_ACCESS_KEY": "secretkey",
+        "AWS_ENDPOINT_URL": "endpoint",
+        "AWS_DEFAULT_REGION": "region",
+    }
 
 
 def test_every_type_of_the_project_s_artifacts_is_known(config):

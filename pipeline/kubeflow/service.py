@@ -1,0 +1,355 @@
+"""Kubeflow Pipelines through its client: versions of the pipeline, recurring runs, and runs of days."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+import urllib3
+import yaml
+from kfp import client as kfp_client
+
+SCHEDULED_DAY = "[[ScheduledTime.2006-01-02]]"
+"""What the back end replaces by the day, in UTC, that a recurring run is due (a layout of Go's `time`)."""
+
+SUCCEEDED = "SUCCEEDED"
+_FAILED = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")
+_PAGE = 100
+
+
+class ServiceError(Exception):
+    """Kubeflow Pipelines cannot be asked, or does not do what it was asked for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Package:
+    """What `deepfm compile` wrote."""
+
+    path: Path
+    pipeline: str  # its name
+    version: str  # of this content
+    of_days: bool  # a run needs a date
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Version:
+    """A package that Kubeflow Pipelines has; ids are its own."""
+
+    pipeline_id: str
+    version_id: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A recurring run that is wanted."""
+
+    name: str
+    cron: str  # of six fields, in UTC
+    catch_up: bool  # run each interval that was missed
+    parameters: Mapping[str, str | int]
+    service_account: str | None  # of the pods; None for the back end's own
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecurringRun:
+    """A recurring run that is there."""
+
+    id: str
+    schedule: Schedule
+    enabled: bool
+    version: Version
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that was begun at some time."""
+
+    id: str
+    name: str
+    day: datetime.date | None  # last one that it reads; None of a flat dataset
+    state: str  # as Kubeflow Pipelines names it
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.state in _FAILED
+
+    @property
+    def active(self) -> bool:
+        """Whether it has yet to end."""
+        return not self.failed and self.state != SUCCEEDED
+
+
+def read_package(path: Path) -> Package:
+    """Read of a package what the service has to know.
+
+    Raises:
+      ValueError: it is none.
+      OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    try:
+        spec = next(iter(yaml.safe_load_all(content)))
+        pipeline = spec["pipelineInfo"]["name"]
+        parameters = spec["root"]["inputDefinitions"]["parameters"]
+    except (yaml.YAMLError, UnicodeDecodeError, StopIteration, KeyError, TypeError):
+        raise ValueError(f"{path} is no package of a pipeline: write one with `deepfm compile`") from None
+    return Package(
+        path=path,
+        pipeline=pipeline,
+        version=f"sha256-{hashlib.sha256(content).hexdigest()[:16]}",
+        of_days="run_date" in parameters,
+    )
+
+
+class Service:
+    """Kubeflow Pipelines at one address.
+
+    Each call can be made again: it changes nothing where all is as wanted, and goes on where an earlier one
+    was cut off.
+
+    Args:
+      host: address of the API; "" for what kfp finds: the environment, the cluster, or kubectl's.
+      namespace: of the user, where several share an installation; "" if not.
+
+    Raises:
+      ServiceError: it cannot be reached, here and in each method.
+    """
+
+    def __init__(self, host: str, namespace: str) -> None:
+        with _told(host):
+            self._client = kfp_client.Client(
+                host=host or None, **({"namespace": namespace} if namespace else {})
+            )
+        self._host = host or self._client._existing_config.host
+        self._namespace = self._client.get_user_namespace()
+
+    def upload(self, package: Package) -> Version:
+        """Return the version of a package, uploaded if Kubeflow Pipelines does not have it yet."""
+        with _told(self._host):
+            namespace = self._namespace or None
+            found = [
+                *self._all(
+                    self._client.list_pipelines, "pipelines", name=package.pipeline, namespace=namespace
+                )
+            ] or [
+                self._client.pipelines.pipeline_service_create_pipeline(
+                    pipeline=kfp_server_api.V2beta1Pipeline(
+                        display_name=package.pipeline, namespace=namespace
+                    )
+                )
+            ]
+            pipeline_id = found[0].pipeline_id
+            versions = [
+                *self._all(
+                    self._client.list_pipeline_versions,
+                    "pipeline_versions",
+                    name=package.version,
+                    pipeline_id=pipeline_id,
+                )
+            ] or [
+                self._client.upload_pipeline_version(
+                    str(package.path), pipeline_version_name=package.version, pipeline_id=pipeline_id
+                )
+            ]
+        return Version(pipeline_id=pipeline_id, version_id=versions[0].pipeline_version_id)
+
+    def experiment(self, name: str) -> str:
+        """Return the id of an experiment, made if there is none of the name."""
+        with _told(self._host):
+            return self._client.create_experiment(name, namespace=self._namespace or None).experiment_id
+
+    def recurring_runs(self, name: str | None = None) -> list[RecurringRun]:
+        """Return the recurring runs, or those of a name."""
+        with _told(self._host):
+            return [
+                _recurring_run(found)
+                for found in self._all(
+                    self._client.list_recurring_runs,
+                    "recurring_runs",
+                    name=name,
+                    namespace=self._namespace or None,
+                )
+            ]
+
+    def schedule(self, wanted: Schedule, version: Version, experiment_id: str) -> RecurringRun | None:
+        """Let the recurring run that is wanted be the only one of its name.
+
+        A recurring run cannot be edited: one that differs is deleted first, so that there are never two. If
+        all of that name were paused, so is the new one.
+
+        Returns:
+          The new one; None if what was there is as wanted.
+        """
+        found = self.recurring_runs(wanted.name)
+        same = [one for one in found if _as_wanted(one, wanted, version)]
+        for one in found:
+            if one not in same[:1]:
+                self.delete(one)
+        if same:
+            return None
+        with _told(self._host):
+            return _recurring_run(
+                self._client.create_recurring_run(
+                    experiment_id,
+                    wanted.name,
+                    cron_expression=wanted.cron,
+                    max_concurrency=1,
+                    no_catchup=not wanted.catch_up,
+                    params=dict(wanted.parameters),
+                    pipeline_id=version.pipeline_id,
+                    version_id=version.version_id,
+                    enabled=any(one.enabled for one in found) or not found,
+                    service_account=wanted.service_account,
+                )
+            )
+
+    def pause(self, recurring_run: RecurringRun) -> None:
+        """Let no run begin until it is resumed."""
+        with _told(self._host):
+            self._client.disable_recurring_run(recurring_run.id)
+
+    def resume(self, recurring_run: RecurringRun) -> None:
+        """Let runs begin again."""
+        with _told(self._host):
+            self._client.enable_recurring_run(recurring_run.id)
+
+    def delete(self, recurring_run: RecurringRun) -> None:
+        """Delete a recurring run; the runs that it began stay."""
+        with _told(self._host):
+            self._client.delete_recurring_run(recurring_run.id)
+
+    def runs(self, experiment_id: str) -> list[Run]:
+        """Return the runs of an experiment, the latest first."""
+        with _told(self._host):
+            return [
+                _run(found)
+                for found in self._all(
+                    self._client.list_runs, "runs", experiment_id=experiment_id, sort_by="created_at desc"
+                )
+            ]
+
+    def run(self, run_id: str) -> Run:
+        """Return a run as it is now."""
+        with _told(self._host):
+            return _run(self._client.get_run(run_id))
+
+    def submit(
+        self,
+        name: str,
+        parameters: Mapping[str, str | int],
+        version: Version,
+        experiment_id: str,
+        service_account: str | None,
+    ) -> Run:
+        """Begin a run."""
+        with _told(self._host):
+            return _run(
+                self._client.run_pipeline(
+                    experiment_id,
+                    name,
+                    params=dict(parameters),
+                    pipeline_id=version.pipeline_id,
+                    version_id=version.version_id,
+                    service_account=service_account,
+                )
+            )
+
+    def link(self, run: Run) -> str:
+        """Return where a person sees a run."""
+        return f"{self._client._get_url_prefix()}/#/runs/details/{run.id}"
+
+    def _all(
+        self, method: Callable[..., Any], field: str, *, name: str | None = None, **arguments: Any
+    ) -> Iterator[Any]:
+        """Yield what a method lists, page by page; only what has the name, if one is given."""
+        if name is not None:
+            predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+            arguments["filter"] = json.dumps({"predicates": [predicate]})
+        token = ""
+        while True:
+            page = method(page_token=token, page_size=_PAGE, **arguments)
+            yield from getattr(page, field) or []
+            token = page.next_page_token
+            if not token:
+                return
+
+
+def _as_wanted(found: RecurringRun, wanted: Schedule, version: Version) -> bool:
+    account = wanted.service_account or found.schedule.service_account  # the back end names its own
+    return (found.schedule, found.version) == (dataclasses.replace(wanted, service_account=account), version)
+
+
+def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
+    schedule = found.trigger and found.trigger.cron_schedule
+    reference = found.pipeline_version_reference
+    return RecurringRun(
+        id=found.recurring_run_id,
+        schedule=Schedule(
+            name=found.display_name,
+            cron=schedule.cron if schedule else "",
+            catch_up=not found.no_catchup,
+            parameters=(found.runtime_config and found.runtime_config.parameters) or {},
+            service_account=found.service_account or None,
+        ),
+        enabled=found.mode == "ENABLE",
+        version=Version(
+            pipeline_id=reference.pipeline_id if reference else "",
+            version_id=reference.pipeline_version_id if reference else "",
+        ),
+    )
+
+
+def _run(found: kfp_server_api.V2beta1Run) -> Run:
+    parameters = (found.runtime_config and found.runtime_config.parameters) or {}
+    run_date = str(parameters.get("run_date", ""))
+    day = None
+    with contextlib.suppress(ValueError):
+        # Of a recurring run's runs the back end may show what it was told, not what it made of it.
+        began = (
+            found.scheduled_at.date() if run_date == SCHEDULED_DAY else datetime.date.fromisoformat(run_date)
+        )
+        day = began - datetime.timedelta(days=int(parameters.get("lag_days", 0)))
+    return Run(id=found.run_id, name=found.display_name, day=day, state=found.state or "PENDING")
+
+
+@contextlib.contextmanager
+def _told(host: str) -> Iterator[None]:
+    """Let kfp's client print nothing, and say in one sentence what is wrong.
+
+    Raises:
+      ServiceError: the client raised.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
+            yield
+    except kfp_server_api.ApiException as error:
+        raise ServiceError(f"Kubeflow Pipelines refused: {_message(error)}") from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ServiceError(
+            f"Kubeflow Pipelines cannot be reached at {host or 'its default address'}: "
+            f"{getattr(error, 'reason', None) or error}; "
+            "give --host, or set KF_PIPELINES_ENDPOINT"
+        ) from error
+    finally:
+        logging.disable(before)
+
+
+def _message(error: kfp_server_api.ApiException) -> str:
+    """Return what the service said, of its JSON if it is some."""
+    try:
+        said = json.loads(error.body)
+    except (TypeError, ValueError):
+        said = {}
+    text = said.get("message") or said.get("error_details") if isinstance(said, dict) else None
+    return f"{error.status} {error.reason}" + (f": {text}" if text else "")

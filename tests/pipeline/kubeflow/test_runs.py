@@ -1,0 +1,149 @@
+"""The package on both back ends: from ratings to a pushed version, and the next day from that one."""
+
+import json
+import re
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from components.deepfm.config import DeepFMConfig
+from components.evaluator.config import EvaluatorConfig
+from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig
+from components.serving_validator.config import ServingValidatorConfig
+from components.trainer.config import TrainConfig
+from pipeline.config import KubeflowConfig, PipelineConfig
+from pipeline.dataset.days import split_by_day
+from pipeline.dataset.generated import generate
+from pipeline.graph import create_pipeline
+from pipeline.kubeflow.package import compile_package, write_package
+from serving import release, versions
+
+FIRST_SECOND = 977_875_200  # 2000-12-27 00:00 UTC
+SECONDS_PER_DAY = 86_400
+DAYS = 5
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+
+# A model that a few ratings are enough for, and bounds that any model keeps.
+CONFIG = PipelineConfig(
+    dataset="small",
+    data_folder=Path("/mnt/data"),
+    root=Path("/mnt/runs/small"),
+    generated=True,
+    example_gen=ExampleGenConfig(spans=SpanConfig(evaluation_days=1)),
+    model=DeepFMConfig(embedding_dim=4, hidden_units=(8,)),
+    train=TrainConfig(batch_size=256, epochs=1, warm_epochs=1),
+    evaluator=EvaluatorConfig(max_rmse=5.0, max_rmse_increase=5.0, max_slice_rmse_increase=5.0),
+    serving_validator=ServingValidatorConfig(rows=50, oversized_rows=100, warmup_requests=1),
+)
+
+
+@pytest.fixture(scope="module")
+def folder_of_days(tmp_path_factory):
+    """Five days of ratings, 2000-12-27 to 2000-12-31, each of all users."""
+    folder = tmp_path_factory.mktemp("data")
+    generate(folder / "flat", ratings=4_000, users=100, movies=80, seed=3)
+    path = folder / "flat" / "ratings.dat"
+    ratings = [line.rsplit("::", 1)[0] for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(
+            f"{rating}::{FIRST_SECOND + number % DAYS * SECONDS_PER_DAY}\n"
+            for number, rating in enumerate(ratings)
+        )
+    )
+    split_by_day(folder / "flat", folder / "days", report=lambda share: None)
+    return folder / "days"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
+    write_package(path, compile_package(CONFIG, KubeflowConfig(image="deepfm:1")))
+    return path
+
+
+def model_run(backend, tasks):
+    """Return how the training of a run began."""
+    folder = backend.stored(tasks["Trainer"].artifacts["model_run"].uri)
+    return json.loads((folder / "start.json").read_text())
+
+
+def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_before(
+    backends, package, folder_of_days, bucket, tmp_path
+):
+    fsspec.filesystem("s3").put(str(folder_of_days), f"{bucket}/days", recursive=True)
+    serving = tmp_path / "serving" / "deepfm"
+    folders = {"data_folder": f"{bucket}/days", "serving_folder": str(serving)}
+    backend = backends.OpenSource(tmp_path / "backend", forked=True)
+    first = backend.run(package, {**folders, "run_date": "2000-12-30", "window_days": 2})
+
+    assert {name: (task.state, task.attempts) for name, task in first.items()} == {
+        node.id: ("succeeded", 1) for node in create_pipeline(CONFIG).components
+    }
+    # What came to TFX's executors, through the project's entry point, had lost its types and gained a log.
+    for task in first.values():
+        for given in task.executor_input["inputs"].get("artifacts", {}).values():
+            assert given["artifacts"][0]["type"] == {"instanceSchema": ""}
+        assert "executor-logs" in task.executor_input["outputs"]["artifacts"]
+    assert json.loads(first["RatingsExampleGen"].metadata("examples")["spans"]) == {
+        "training": ["2000-12-28", "2000-12-29"],
+        "evaluation": ["2000-12-30", "2000-12-30"],
+        "missing": [],
+    }
+    assert model_run(backend, first)["version"] is None
+    assert first["Pusher"].metadata("pushed_model")["pushed_version"] == "1"
+    assert (versions.versions(serving), release.served(serving)) == ([1], 1)
+    report = backend.stored(first["ModelReport"].artifacts["report"].uri)
+    assert "test from 2000-12-30 to 2000-12-30" in (report / "report.html").read_text()
+
+    with pytest.raises(backends.TaskFailedError) as failure:
+        backend.run(package, {**folders, "run_date": "[[ScheduledTime.2006-01-02]]"})
+    assert failure.value.task == "RatingsExampleGen"
+    assert (
+        "RunStoppedError: `run_date` is '[[ScheduledTime.2006-01-02]]', which the back end should"
+        in (failure.value.log.splitlines()[-1])
+    )
+
+    # As a recurring run in the night after the day has it, and with a container that dies.
+    second = backend.run(
+        package,
+        {**folders, "run_date": "2001-01-01", "lag_days": 1, "window_days": 2},
+        kill={"RatingsExampleGen": "Starting executor"},
+    )
+    assert {name for name, task in second.items() if task.state == "cached"} == {"ImportSchemaGen"}
+    assert second["RatingsExampleGen"].attempts == 2
+    assert json.loads(second["RatingsExampleGen"].metadata("examples")["spans"]) == {
+        "training": ["2000-12-29", "2000-12-30"],
+        "evaluation": ["2000-12-31", "2000-12-31"],
+        "missing": [],
+    }
+    assert model_run(backend, second)["version"] == 1
+    assert second["Pusher"].metadata("pushed_model")["pushed_version"] == "2"
+    assert (versions.versions(serving), release.served(serving)) == ([1, 2], 2)
+    assert versions.manifest(serving, 2)["baseline_version"] == 1
+
+
+def test_vertex_ai_pushes_a_version(backends, package, folder_of_days, tmp_path):
+    serving = tmp_path / "serving" / "deepfm"
+    backend = backends.Vertex(tmp_path / "backend", forked=True)
+    tasks = backend.run(
+        package,
+        {
+            "data_folder": str(folder_of_days),
+            "serving_folder": str(serving),
+            "run_date": "2000-12-30",
+            "window_days": 2,
+        },
+        pipeline_root=str(tmp_path / "root"),
+    )
+    assert {task.state for task in tasks.values()} == {"succeeded"}
+    for name, task in tasks.items():
+        for given in task.executor_input["inputs"].get("artifacts", {}).values():
+            assert re.match(r"title: (tfx|deepfm)\.", given["artifacts"][0]["type"]["instanceSchema"])
+        # Beside the container a driver ran, once, and handed its findings over.
+        assert len(list((tmp_path / "backend" / "pods").glob(f"*-{name}"))) == 1 + (name in READ_OUTSIDE)
+    assert "inputs" in tasks["RatingsExampleGen"].executor_input["inputs"]["parameterValues"]
+    assert tasks["ServedModel"].executor_input["inputs"]["parameterValues"]["baseline_version"] == 0.0
+    assert model_run(backend, tasks)["version"] is None
+    assert tasks["Pusher"].metadata("pushed_model")["pushed_version"] == "1"
+    assert (versions.versions(serving), release.served(serving)) == ([1], 1)
