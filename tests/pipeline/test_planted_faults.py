@@ -69,7 +69,8 @@ class Retraining:
             data_folder=self.data,
             root=self.folder / "runs",
             generated=True,
-            example_gen=ExampleGenConfig(spans=SpanConfig(run_date=date, evaluation_days=2)),
+            run_date=date,
+            example_gen=ExampleGenConfig(spans=SpanConfig(evaluation_days=2)),
             model=DeepFMConfig(embedding_dim=4, hidden_units=(8,)),
             train=TrainConfig(**{"epochs": 4, "batch_size": 256, "warm_epochs": 1, **train}),
             evaluator=EvaluatorConfig(
