@@ -22,7 +22,7 @@ from serving import release, versions
 FIRST_SECOND = 977_875_200  # 2000-12-27 00:00 UTC
 SECONDS_PER_DAY = 86_400
 DAYS = 5
-READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "DataGate", "Pusher"}
 
 # A model that a few ratings are enough for, and bounds that any model keeps.
 CONFIG = PipelineConfig(
