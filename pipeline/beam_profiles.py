@@ -22,8 +22,9 @@ class BeamProfile(enum.StrEnum):
 _IMPORT_FIRST = "--beam_plugin=tfx"
 
 _ARGS = {
-    # Beam's own default would look for the Prism runner, on the network.
-    BeamProfile.LOCAL: ("--runner=FnApiRunner",),
+    # Beam's own default would look for the Prism runner, on the network. The image has no use here, but
+    # without one TFX makes a package of itself for workers, for seconds at each node, and leaves it in /tmp.
+    BeamProfile.LOCAL: ("--runner=FnApiRunner", "--sdk_container_image=none"),
     BeamProfile.PORTABLE: ("--runner=PortableRunner", _IMPORT_FIRST),
     BeamProfile.DATAFLOW: ("--runner=DataflowRunner", "--experiments=use_runner_v2", _IMPORT_FIRST),
 }

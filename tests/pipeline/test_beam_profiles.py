@@ -8,6 +8,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from tfx.utils import dependency_utils
 from typer.testing import CliRunner
 
 from pipeline import cli
@@ -22,8 +23,10 @@ DATAFLOW = (
 )
 
 
-def test_local_is_this_process():
-    assert BeamConfig().args == ("--runner=FnApiRunner",)
+def test_local_is_this_process_and_needs_no_package_of_tfx():
+    options = PipelineOptions(list(BeamConfig().args))
+    assert options.view_as(StandardOptions).runner == "FnApiRunner"
+    assert dependency_utils.make_beam_dependency_flags(list(BeamConfig().args)) == list(BeamConfig().args)
 
 
 def test_portable_goes_to_the_job_service():
