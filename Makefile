@@ -1,5 +1,5 @@
 # make run    the pipeline on this machine; DATA, PRESET, SEED, SPLIT, DATE, WINDOW, EVALUATION_DAYS,
-#             ALLOW_MISSING=1 and RUNS as `deepfm run --help` says
+#             ALLOW_MISSING=1, ACCEPT_DATA=1 and RUNS as `deepfm run --help` says
 # make test   the whole gate: format, lint, types, tests
 # make bench  the training input, timed against TFX's own
 # make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
@@ -33,7 +33,8 @@ run: .venv/.ready
 		$(if $(SEED),--seed "$(SEED)") $(if $(SPLIT),--split "$(SPLIT)") \
 		$(if $(DATE),--date "$(DATE)") $(if $(WINDOW),--window "$(WINDOW)") \
 		$(if $(EVALUATION_DAYS),--evaluation-days "$(EVALUATION_DAYS)") \
-		$(if $(ALLOW_MISSING),--allow-missing) $(if $(RUNS),--runs "$(RUNS)")
+		$(if $(ALLOW_MISSING),--allow-missing) $(if $(ACCEPT_DATA),--accept-data) \
+		$(if $(RUNS),--runs "$(RUNS)")
 
 test: .venv/.ready
 	.venv/bin/ruff format --check

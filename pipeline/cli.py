@@ -61,6 +61,10 @@ def run(
     window: Window = 0,
     evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
     allow_missing: AllowMissing = False,
+    accept_data: Annotated[
+        bool,
+        typer.Option("--accept-data", help="Let data pass that is not like before: DataGate only warns."),
+    ] = False,
     runs: Runs = Path("runs"),
     beam_profile: beam_options.Profile = BeamProfile.LOCAL,
     beam_option: beam_options.Options = None,
@@ -94,7 +98,15 @@ def run(
             else None
         )
         request = RunRequest(
-            dataset=dataset, runs=runs, preset=preset, seed=seed, split=split, cold=cold, days=days, beam=beam
+            dataset=dataset,
+            runs=runs,
+            preset=preset,
+            seed=seed,
+            split=split,
+            cold=cold,
+            days=days,
+            accept_data=accept_data,
+            beam=beam,
         )
         config = request.config
     except ValueError as error:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from components.data_gate.config import DataGateConfig
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.ratings_example_gen.config import ExampleGenConfig
@@ -53,6 +54,7 @@ class KubeflowConfig:
         default_factory=lambda: {
             "RatingsExampleGen": _OUTSIDE,
             "ServedModel": _OUTSIDE,
+            "DataGate": _OUTSIDE,
             "Pusher": _OUTSIDE,
             "Trainer": TaskConfig(cpu=4.0, memory_gb=16.0),
         }
@@ -85,6 +87,7 @@ class PipelineConfig:
     generated: bool  # the ratings were drawn by a program, not given by people
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)
+    data_gate: DataGateConfig = dataclasses.field(default_factory=DataGateConfig)
     transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
     model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)

@@ -38,23 +38,6 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         run_date=config.run_date,
         window_days=config.window_days,
     )
-    statistics_gen = tfx_components.StatisticsGen(examples=example_gen.outputs["examples"])
-    schema_gen = ImportSchemaGen(schema_file=features.SCHEMA_PATH.name)
-    schema_gen.executor_spec = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
-    schema = schema_gen.outputs["schema"]
-    example_validator = tfx_components.ExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema
-    )
-    data_gate = DataGate(example_validator.outputs["anomalies"])
-    transform = tfx_components.Transform(
-        examples=example_gen.outputs["examples"],
-        schema=schema,
-        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
-        custom_config={"transform_config": config.transform.to_json()},
-        splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
-        disable_statistics=True,  # StatisticsGen has those of the raw features
-    )
-    transform.add_upstream_node(data_gate)
     served_model = ServedModel(
         example_gen.outputs["examples"],
         serving_dir=str(config.serving),
@@ -73,6 +56,32 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             )
         ),
     )
+    statistics_gen = tfx_components.StatisticsGen(examples=example_gen.outputs["examples"])
+    schema_gen = ImportSchemaGen(schema_file=features.SCHEMA_PATH.name)
+    schema_gen.executor_spec = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
+    schema = schema_gen.outputs["schema"]
+    example_validator = tfx_components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema
+    )
+    data_gate = DataGate(
+        anomalies=example_validator.outputs["anomalies"],
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema,
+        examples=example_gen.outputs["examples"],
+        rejected_rows=example_gen.outputs["rejected_rows"],
+        baseline_model=served_model.outputs["model"],
+        config=config.data_gate,
+        serving_dir=str(config.serving),
+    )
+    transform = tfx_components.Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema,
+        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+        custom_config={"transform_config": config.transform.to_json()},
+        splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
+        disable_statistics=True,  # StatisticsGen has those of the raw features
+    )
+    transform.add_upstream_node(data_gate)
     trainer = tfx_components.Trainer(
         run_fn="components.trainer.run_fn.run_fn",
         custom_executor_spec=executor_spec.ExecutorClassSpec(TrainerExecutor),
@@ -100,6 +109,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         catalogue=example_gen.outputs["catalogue"],
+        statistics=statistics_gen.outputs["statistics"],
         baseline_model=served_model.outputs["model"],
         config=config.serving_validator,
         manifest={
@@ -117,6 +127,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     )
     model_report = ModelReport(
         rejected_rows=example_gen.outputs["rejected_rows"],
+        data_blessing=data_gate.outputs["data_blessing"],
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
         infra_blessing=serving_validator.outputs["blessing"],
@@ -133,10 +144,10 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     )
     sources = {
         example_gen: ["components.ratings_example_gen.component"],
+        served_model: ["components.served_model.component"],
         schema_gen: ["schema.features", "components.schema_gen.executor"],
         data_gate: ["components.data_gate.component"],
         transform: ["components.transform.preprocessing"],
-        served_model: ["components.served_model.component"],
         trainer: ["components.trainer.run_fn"],
         evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
         serving_validator: ["components.serving_validator.component"],
@@ -151,12 +162,12 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         pipeline_root=str(config.artifacts),
         components=[
             example_gen,
+            served_model,
             statistics_gen,
             schema_gen,
             example_validator,
             data_gate,
             transform,
-            served_model,
             trainer,
             evaluator,
             serving_validator,

@@ -27,6 +27,7 @@ from pipeline.job import INTERRUPTED, SUMMARY_FILE, Job
 LOG_FILE = "run.log"
 _LOCK = ".lock"
 _WORST_SLICES = 3
+_SHOWN_WARNINGS = 2
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONUNBUFFERED": "1"}
 
 
@@ -182,6 +183,11 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
         missing = f"; missing: {', '.join(days['missing'])}" if days["missing"] else ""
         parts = ", ".join(f"{part} {' to '.join(days[part])}" for part in ("training", "evaluation"))
         table.add_row("days", parts + missing)
+    gate = summary["data_gate"]
+    findings = gate["findings"]
+    more = [f"… and {len(findings) - _SHOWN_WARNINGS} more"] if len(findings) > _SHOWN_WARNINGS else []
+    warnings = [f"[yellow]{escape(finding)}[/]" for finding in findings[:_SHOWN_WARNINGS]]
+    table.add_row("data", "\n".join([gate["baseline"], *warnings, *more]))
     slices = summary["metrics"]["test"]
     overall = slices["overall"]
     floor = summary["dataset"]["noise_floor_rmse"]

@@ -8,13 +8,14 @@ from typing import Any
 
 from tfx import types
 
+from components.data_gate.report import Report
 from components.evaluator.results import read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE
 from components.pusher.executor import pushed_version
 from components.ratings_example_gen import counts
 from components.ratings_example_gen.artifacts import SPANS
 from components.ratings_example_gen.parse import RATINGS_FILE
-from components.serving_validator.report import Report
+from components.serving_validator.report import Report as ServingReport
 from components.trainer.history import best_epoch, read_history
 from components.trainer.start import Start
 
@@ -69,7 +70,8 @@ def ingestion(folder: str) -> NodeReport:
 
 
 def _data_gate(artifacts: Artifacts) -> NodeReport:
-    return NodeReport("no anomalies")
+    report = Report.read(artifacts["data_blessing"].uri)
+    return NodeReport(report.text, {"data_gate": report.to_values()})
 
 
 def _trainer(artifacts: Artifacts) -> NodeReport:
@@ -114,7 +116,7 @@ def _evaluator(artifacts: Artifacts) -> NodeReport:
 
 
 def _serving_validator(artifacts: Artifacts) -> NodeReport:
-    validation = Report.read(artifacts["blessing"].uri)
+    validation = ServingReport.read(artifacts["blessing"].uri)
     figures = validation.figures
     text = (
         "not blessed: " + validation.failures[0]

@@ -42,6 +42,7 @@ class RunRequest:
     split: SplitMethod = SplitMethod.RANDOM
     cold: bool = False
     days: RunDays | None = None  # of a folder of days
+    accept_data: bool = False  # DataGate only warns of what is not like before
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)
 
     @property
@@ -65,6 +66,7 @@ class RunRequest:
             config,
             train=dataclasses.replace(config.train, seed=self.seed, cold=self.cold),
             example_gen=ExampleGenConfig(split=self.split, spans=spans),
+            data_gate=config.data_gate.accepting() if self.accept_data else config.data_gate,
         )
 
     @property

@@ -56,6 +56,8 @@ def serve(context: typer.Context) -> None:
 
     Without --model_base_path or --model_config_file it serves the last run's dataset. The server starts with
     what is released there, and a follower beside it brings it each later release and rollback.
+    `--log_requests=0.01` lets it log a hundredth of the requests, for DataGate, this time and each later one;
+    0 ends that.
     """
     from serving import launch, release  # noqa: PLC0415
 
@@ -66,6 +68,9 @@ def serve(context: typer.Context) -> None:
     if "model_base_path" in flags and "model_config_file" in flags:
         raise stop("give --model_base_path or --model_config_file, not both")
     follower: tuple[str, ...] = ()
+    rate = flags.pop("log_requests", None)
+    if rate is not None and "model_config_file" in flags:
+        raise stop("--log_requests goes into the configuration file: give a logging_config there")
     try:
         flags["port"] = str(launch.free_port(int(flags["port"])))
         if "model_config_file" not in flags:
@@ -74,6 +79,14 @@ def serve(context: typer.Context) -> None:
             if flags.pop("model_name", folder.name) != folder.name:
                 raise stop(f"the model's name is that of its folder, {folder.name!r}")
             folder.mkdir(parents=True, exist_ok=True)
+            logs = float(rate) > 0 if rate is not None else release.request_logging(folder) is not None
+            if logs and not (server := launch.choose({}, folder.parent)).stand_in:
+                raise stop(
+                    f"{server.what}, comes without a collector for logged requests: --log_requests=0 ends "
+                    "the logging"
+                )
+            if rate is not None:
+                release.log_requests(folder, float(rate))
             flags["model_config_file"] = str(release.write_models_config(folder))
             flags["allow_version_labels_for_unavailable_models"] = "true"
             follower = launch.follower(flags, folder)

@@ -59,6 +59,7 @@ class Follower:
         """
         config = release.models_config(self._base_path)
         (wanted,) = config.model_config_list.config
+        log = wanted.logging_config if wanted.HasField("logging_config") else None
         if not wanted.version_labels:
             return True  # nothing was released: the server follows the folder by itself
         try:
@@ -79,7 +80,7 @@ class Follower:
         if chosen[release.CANARY] not in serving:
             chosen[release.CANARY] = labels.get(release.CANARY) or chosen[release.STABLE]
         loaded.update(chosen.values())
-        told = release.server_config(wanted.name, self._base_path, sorted(loaded), chosen)
+        told = release.server_config(wanted.name, self._base_path, sorted(loaded), chosen, log)
         reached = {label: version for label, version in chosen.items() if version in serving}
         gone = {v for v in loaded if v not in states or (states[v].ended and not states[v].error)}
         if told != self._told or reached != labels or gone:

@@ -23,6 +23,7 @@ class Launch:
 
     what: str  # for people: which server, and why this one
     command: tuple[str, ...]
+    stand_in: bool = False
 
 
 def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
@@ -62,6 +63,7 @@ def choose(flags: Mapping[str, str], serving_folder: Path) -> Launch:
     return Launch(
         what=f"the local stand-in for TensorFlow Serving (no {COMMAND} on the PATH, no Docker engine)",
         command=(sys.executable, "-m", "serving.server", *given),
+        stand_in=True,
     )
 
 

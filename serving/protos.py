@@ -54,12 +54,13 @@ with _without_tensorflow():
         predict_pb2,
         prediction_service_pb2_grpc,
     )
-    from tensorflow_serving.config import model_server_config_pb2
+    from tensorflow_serving.config import logging_config_pb2, model_server_config_pb2
 
 __all__ = [
     "example_pb2",
     "get_model_metadata_pb2",
     "get_model_status_pb2",
+    "logging_config_pb2",
     "model_management_pb2",
     "model_server_config_pb2",
     "model_service_pb2_grpc",

@@ -19,14 +19,15 @@ from typing import Final
 
 from google.protobuf import text_format
 
-from serving import errors, versions
-from serving.protos import model_server_config_pb2
+from serving import errors, request_log, versions
+from serving.protos import logging_config_pb2, model_server_config_pb2
 
 STABLE: Final = "stable"
 CANARY: Final = "canary"
 MODELS_CONFIG: Final = "models.config"
 
 _RELEASES = "releases.jsonl"
+_REQUEST_LOGGING = "request_logging.config"  # a LoggingConfig as text; outlives each move of a label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -259,11 +260,15 @@ def models_config(base_path: str | Path) -> model_server_config_pb2.ModelServerC
     if now.previous is not None and now.stable is not None and now.previous < now.stable:
         loaded.add(now.previous)
     base = Path(base_path).absolute()
-    return server_config(base.name, base, sorted(loaded), now.labels)
+    return server_config(base.name, base, sorted(loaded), now.labels, request_logging(base))
 
 
 def server_config(
-    model_name: str, base_path: PurePath, wanted: Sequence[int], labels: Mapping[str, int]
+    model_name: str,
+    base_path: PurePath,
+    wanted: Sequence[int],
+    labels: Mapping[str, int],
+    log: logging_config_pb2.LoggingConfig | None = None,
 ) -> model_server_config_pb2.ModelServerConfig:
     """Return the configuration of a server of one model.
 
@@ -272,6 +277,7 @@ def server_config(
         base_path: Folder of the numbered versions, as the server sees it.
         wanted: Versions to load; empty means the latest.
         labels: The version of each label.
+        log: How to log requests; None for not at all.
     """
     config = model_server_config_pb2.ModelServerConfig()
     model = config.model_config_list.config.add(
@@ -282,7 +288,49 @@ def server_config(
     else:
         model.model_version_policy.latest.num_versions = 1
     model.version_labels.update(labels)
+    if log is not None:
+        model.logging_config.CopyFrom(log)
     return config
+
+
+def request_logging(base_path: str | Path) -> logging_config_pb2.LoggingConfig | None:
+    """Return how servers are to log requests; None for not at all.
+
+    Raises:
+        ValueError: The file that says so is damaged.
+    """
+    path = Path(base_path, _REQUEST_LOGGING)
+    if not path.is_file():
+        return None
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), logging_config_pb2.LoggingConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no LoggingConfig: {error}") from error
+
+
+def log_requests(base_path: str | Path, sampling_rate: float) -> None:
+    """Let servers log a sample of the requests, from now on and over every move of a label.
+
+    Args:
+        base_path: The serving folder.
+        sampling_rate: Share of the requests, 0 to 1; 0 for none.
+
+    Raises:
+        ValueError: The rate is out of its range, or as `releases`.
+    """
+    if not 0 <= sampling_rate <= 1:
+        raise ValueError(f"the share of requests to log must be from 0 to 1, got {sampling_rate}")
+    base = Path(base_path).absolute()
+    with versions.locked(base):
+        if sampling_rate:
+            config = logging_config_pb2.LoggingConfig()
+            config.log_collector_config.type = request_log.TYPE
+            config.log_collector_config.filename_prefix = str(request_log.prefix(base))
+            config.sampling_config.sampling_rate = sampling_rate
+            versions.replace(base / _REQUEST_LOGGING, text_format.MessageToString(config))
+        else:
+            (base / _REQUEST_LOGGING).unlink(missing_ok=True)
+        _write_models_config(base)
 
 
 def write_models_config(base_path: str | Path) -> Path:

@@ -148,6 +148,7 @@ def test_make_run_passes_every_option_on():
         "WINDOW=365",
         "EVALUATION_DAYS=7",
         "ALLOW_MISSING=1",
+        "ACCEPT_DATA=1",
         "RUNS=r",
     ]
     printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -156,7 +157,8 @@ def test_make_run_passes_every_option_on():
         .strip()
         .endswith(
             '.venv/bin/deepfm run --data "a b" --preset "notebook" --seed "3" --split "time" '
-            '--date "2000-12-31" --window "365" --evaluation-days "7" --allow-missing --runs "r"'
+            '--date "2000-12-31" --window "365" --evaluation-days "7" --allow-missing --accept-data '
+            '--runs "r"'
         )
     )
 

@@ -4,6 +4,6 @@ from tfx.types.artifact import Artifact
 
 
 class DataBlessing(Artifact):
-    """The data passed the gate; its `report.json` lists the splits that were checked."""
+    """The data passed the gate; its `report.json` is what `report.Report` reads and writes."""
 
     TYPE_NAME = "deepfm.DataBlessing"

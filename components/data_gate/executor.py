@@ -1,6 +1,5 @@
 """How DataGate decides."""
 
-import json
 import os
 from typing import Any
 
@@ -9,18 +8,19 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
-from tfx.utils import io_utils
 
 from components import progress
+from components.data_gate.config import DataGateConfig, Severity
+from components.data_gate.measure import measure
+from components.data_gate.report import advice
 from components.errors import RunStoppedError
 
-REPORT_FILE = "report.json"
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _SHOWN = 10
 
 
 class Executor(base_executor.BaseExecutor):
-    """Reads the anomalies of every split."""
+    """Reads the anomalies of every split, and measures the data against what was there before."""
 
     def Do(  # noqa: N802
         self,
@@ -31,30 +31,43 @@ class Executor(base_executor.BaseExecutor):
         """Write the report.
 
         Raises:
-          RunStoppedError: a split has an anomaly; the message lists them.
+          RunStoppedError: a split has an anomaly, or a figure is out of bounds whose severity is to stop;
+            the message lists them. Or what the served version carries is damaged.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
-        splits = artifact_utils.decode_split_names(anomalies.split_names)
-        findings = [
+        config = DataGateConfig.from_json(exec_properties["data_gate_config"])
+        inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items()}
+        splits = artifact_utils.decode_split_names(inputs["anomalies"].split_names)
+        anomalies = [
             finding
             for split in splits
             for finding in read_findings(
-                os.path.join(artifact_utils.get_split_uris([anomalies], split)[0], _ANOMALIES_FILE), split
+                os.path.join(artifact_utils.get_split_uris([inputs["anomalies"]], split)[0], _ANOMALIES_FILE),
+                split,
             )
         ]
-        if findings:
-            more = f"\n  … and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
-            listed = "".join(f"\n  {finding}" for finding in findings[:_SHOWN])
+        if anomalies:
             raise RunStoppedError(
-                f"the data does not fit schema/schema.pbtxt, anomalies: {len(findings)}{listed}{more}\n"
+                f"the data does not fit schema/schema.pbtxt, anomalies: {_listed(anomalies)}\n"
                 "Mend the data, or review the schema if the data is right."
             )
-        blessing = artifact_utils.get_single_instance(output_dict["data_blessing"])
-        io_utils.write_string_file(
-            os.path.join(blessing.uri, REPORT_FILE), json.dumps({"splits": splits, "anomalies": []})
-        )
-        progress.report(1.0, f"no anomalies in {len(splits)} splits")
+        report = measure(inputs, splits, config, exec_properties["serving_dir"])
+        stopping = [finding for finding in report.findings if finding.severity is Severity.STOP]
+        if stopping:
+            raise RunStoppedError(
+                "the data is not like what it was before, findings: "
+                f"{_listed([finding.text for finding in stopping])}\n"
+                f"What to do: {advice(stopping)}. Deliver the data again, or if it is right, let it pass "
+                "once with --accept-data."
+            )
+        report.write(artifact_utils.get_single_uri(output_dict["data_blessing"]))
+        progress.report(1.0, report.text)
+
+
+def _listed(findings: list[str]) -> str:
+    """Return how many there are, and the first of them, a line each."""
+    more = f"\n  … and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+    return f"{len(findings)}" + "".join(f"\n  {finding}" for finding in findings[:_SHOWN]) + more
 
 
 def read_findings(path: str, split: str) -> list[str]:

@@ -5,6 +5,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
+from components.data_gate.artifacts import DataBlessing
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.model_report import artifacts
@@ -30,6 +31,7 @@ class ModelReportSpec(types.ComponentSpec):
     }
     INPUTS = {
         "rejected_rows": ChannelParameter(type=RejectedRows),
+        "data_blessing": ChannelParameter(type=DataBlessing),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "infra_blessing": ChannelParameter(type=standard_artifacts.InfraBlessing),
@@ -43,6 +45,7 @@ class ModelReport(base_component.BaseComponent):
 
     Args:
       rejected_rows: of RatingsExampleGen; holds the counts of rows.
+      data_blessing: of DataGate; holds its report.
       model_run: of Trainer; holds the history.
       evaluation: of Evaluator.
       infra_blessing: of ServingValidator; holds its report.
@@ -65,6 +68,7 @@ class ModelReport(base_component.BaseComponent):
     def __init__(
         self,
         rejected_rows: types.BaseChannel,
+        data_blessing: types.BaseChannel,
         model_run: types.BaseChannel,
         evaluation: types.BaseChannel,
         infra_blessing: types.BaseChannel,
@@ -81,6 +85,7 @@ class ModelReport(base_component.BaseComponent):
         super().__init__(
             spec=ModelReportSpec(
                 rejected_rows=rejected_rows,
+                data_blessing=data_blessing,
                 model_run=model_run,
                 evaluation=evaluation,
                 infra_blessing=infra_blessing,

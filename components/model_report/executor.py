@@ -11,6 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components import progress
+from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import read_evaluation
@@ -50,6 +51,7 @@ class Executor(base_executor.BaseExecutor):
             train=TrainConfig.from_json(exec_properties["train_config"]),
             evaluator=EvaluatorConfig.from_json(exec_properties["evaluator_config"]),
             counts=counts.read(inputs["rejected_rows"].uri),
+            data=DataReport.read(inputs["data_blessing"].uri),
             start=Start.read(inputs["model_run"].uri),
             epochs=read_history(inputs["model_run"].uri),
             evaluation=read_evaluation(inputs["evaluation"].uri),

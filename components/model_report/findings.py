@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 
+from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import Evaluation
@@ -28,6 +29,7 @@ class Findings:
     train: TrainConfig
     evaluator: EvaluatorConfig
     counts: dict[str, RowCounts]  # by file
+    data: DataReport
     start: Start
     epochs: tuple[Epoch, ...]  # at least one
     evaluation: Evaluation

@@ -9,6 +9,8 @@ from typing import Self
 
 from tfx.utils import io_utils
 
+from components.ratings_example_gen.facts import RatingFacts
+
 COUNTS_FILE = "_counts.json"  # the underscore hides it from Parquet readers of the folder
 
 
@@ -24,6 +26,7 @@ class RowCounts:
     replaced: int = 0  # rows, by a later span's rating of the same user and movie
     read_by_file: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     rejected_by_file: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    facts_by_file: dict[str, RatingFacts] = dataclasses.field(default_factory=dict)  # of ratings
 
     def __add__(self, other: Self) -> Self:
         times = self.times + other.times
@@ -36,12 +39,18 @@ class RowCounts:
             self.replaced + other.replaced,
             self.read_by_file + other.read_by_file,
             self.rejected_by_file + other.rejected_by_file,
+            _sum(self.facts_by_file, other.facts_by_file),
         )
 
     @property
     def rejected_total(self) -> int:
         """Rejected rows of all reasons."""
         return self.rejected.total()
+
+
+def _sum(one: dict[str, RatingFacts], other: dict[str, RatingFacts]) -> dict[str, RatingFacts]:
+    nothing = RatingFacts()
+    return {name: one.get(name, nothing) + other.get(name, nothing) for name in one | other}
 
 
 def add(parts: Iterable[RowCounts]) -> RowCounts:
@@ -51,7 +60,14 @@ def add(parts: Iterable[RowCounts]) -> RowCounts:
 
 def to_json(files: dict[str, RowCounts]) -> str:
     """Return the counts of each file as JSON."""
-    return json.dumps({name: vars(counts) for name, counts in files.items()}, indent=2)
+    values = {
+        name: {
+            **vars(counts),
+            "facts_by_file": {file: facts.to_values() for file, facts in counts.facts_by_file.items()},
+        }
+        for name, counts in files.items()
+    }
+    return json.dumps(values, indent=2)
 
 
 def from_json(text: str) -> dict[str, RowCounts]:
@@ -66,6 +82,7 @@ def from_json(text: str) -> dict[str, RowCounts]:
             values["replaced"],
             collections.Counter(values["read_by_file"]),
             collections.Counter(values["rejected_by_file"]),
+            {file: RatingFacts.from_values(facts) for file, facts in values["facts_by_file"].items()},
         )
         for name, values in json.loads(text).items()
     }

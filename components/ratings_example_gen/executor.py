@@ -40,13 +40,14 @@ from components.ratings_example_gen import counts, parse, split
 from components.ratings_example_gen.artifacts import EVALUATION_START, INPUT_FINGERPRINT, INPUTS, SPANS
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
+from components.ratings_example_gen.facts import RatingFacts, measure
 from components.ratings_example_gen.inputs import Inputs
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from schema import features
 from serving import catalogue, rated
 
 _REJECTED = "rejected"
-_REPLACED = "replaced"
+_COUNTED = "counted"
 _SPAN = "span"  # column: number of the row's file among those of ratings, oldest span first
 _SPLIT = "split"
 _COUNT = "count"
@@ -265,7 +266,8 @@ class IngestRatings(beam.PTransform):
         unique = (
             parsed.rows
             | "ByUser" >> beam.GroupByKey()
-            | "OneAPair" >> beam.ParDo(_OneAPair(names)).with_outputs(_REJECTED, _REPLACED, main="rows")
+            | "OneAPair"
+            >> beam.ParDo(_OneAPair(names), AsSingleton(users)).with_outputs(_REJECTED, _COUNTED, main="rows")
         )
         _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, len(groups))
         boundaries = (
@@ -300,9 +302,6 @@ class IngestRatings(beam.PTransform):
                 RowCounts(read=n, read_by_file=collections.Counter({names[block.span]: n})),
             )
         )
-        replaced = unique[_REPLACED] | "Replaced" >> beam.Map(
-            lambda n: (parse.RATINGS_FILE, RowCounts(replaced=n))
-        )
         side = [
             table | f"Accepted[{name}]" >> beam.Map(lambda t, name=name: (name, RowCounts(accepted=len(t))))
             for name, table in ((parse.USERS_FILE, users), (parse.MOVIES_FILE, movies))
@@ -315,7 +314,7 @@ class IngestRatings(beam.PTransform):
             for name, path in paths.items()
         ]
         return (
-            (read, written, replaced, rejected, *side, *side_read)
+            (read, written, unique[_COUNTED], rejected, *side, *side_read)
             | "AllCounts" >> beam.Flatten()
             | "ByFile" >> beam.CombinePerKey(counts.add)
             | "ToDict" >> beam.combiners.ToDict()
@@ -412,16 +411,31 @@ class _OneAPair(beam.DoFn):
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
 
-    def process(self, shard: tuple[int, Iterable[pa.Table]]) -> Iterator[Any]:
-        """Yield (shard, rows), the rejected rows, and how many rows a newer span replaced."""
+    def process(self, shard: tuple[int, Iterable[pa.Table]], users: pa.Table) -> Iterator[Any]:
+        """Yield (shard, rows), the rejected rows, and the counts of what was replaced and of each file."""
         number, tables = shard
         rows = pa.concat_tables(tables)
         pair = [features.UID.name, features.MID.name]
         rows, repeated = parse.drop_repeated(rows, [*pair, _SPAN])
         yield from _tagged([_rejected_ratings(repeated, self._names, "repeated_uid_mid", pair[-1])])
         newest = parse.drop_replaced(rows, pair)
-        yield TaggedOutput(_REPLACED, len(rows) - len(newest))
+        found = RowCounts(replaced=len(rows) - len(newest), facts_by_file=self._facts(rows, users))
+        yield TaggedOutput(_COUNTED, (parse.RATINGS_FILE, found))
         yield number, newest.drop_columns([parse.LINE, parse.TEXT])
+
+    def _facts(self, rows: pa.Table, users: pa.Table) -> dict[str, RatingFacts]:
+        """Return the facts of each file; the rows are sorted by user, movie and span."""
+        replacing = parse.same_as_before(rows, [features.UID.name, features.MID.name])
+        order = np.argsort(rows[_SPAN].to_numpy(), kind="stable")
+        rows = _join(rows.take(pa.array(order)), users, features.UID.name)
+        replacing = replacing[order]
+        spans, starts = np.unique(rows[_SPAN].to_numpy(), return_index=True)
+        return {
+            self._names[span]: measure(rows.slice(start, end - start), replacing[start:end])
+            for span, (start, end) in zip(
+                spans.tolist(), itertools.pairwise([*starts.tolist(), len(rows)]), strict=True
+            )
+        }
 
 
 def _rejected_ratings(rows: pa.Table, names: tuple[str, ...], reason: str, field: str) -> pa.Table:

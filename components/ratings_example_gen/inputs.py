@@ -38,12 +38,16 @@ class Inputs(JsonConfig):
 
     @property
     def days(self) -> dict[str, list[str]]:
-        """First and last day of `training` and of `evaluation`, and the days that are `missing`."""
+        """First and last day of `training` and of `evaluation`, and the days that are `missing`.
+
+        `redelivered` are the files of ratings that came in place of an earlier version.
+        """
         ends = {
             name: [str(spans.day(files[i])) for i in (0, -1)] if files else []
             for name, files in (("training", self.training), ("evaluation", self.evaluation))
         }
-        return {**ends, "missing": list(self.missing)}
+        redelivered = [file for file in self.ratings if spans.is_redelivered(file)]
+        return {**ends, "missing": list(self.missing), "redelivered": redelivered}
 
 
 def find_inputs(input_base: str, config: RunDays | None) -> Inputs:

@@ -262,8 +262,13 @@ def drop_repeated(rows: pa.Table, keys: list[str]) -> tuple[pa.Table, pa.Table]:
     """Return the first line of each key, and the others; both come sorted by key."""
     order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in [*keys, LINE]])
     rows = rows.take(order)
-    repeated = np.append(np.zeros(1, bool), _same_as_next(rows, keys))[: len(rows)]
+    repeated = same_as_before(rows, keys)
     return rows.filter(pa.array(~repeated)), rows.filter(pa.array(repeated))
+
+
+def same_as_before(rows: pa.Table, keys: list[str]) -> np.ndarray:
+    """Return where a row has the key of the row before it, bool[n]."""
+    return np.append(np.zeros(1, bool), _same_as_next(rows, keys))[: len(rows)]
 
 
 def drop_replaced(rows: pa.Table, keys: list[str]) -> pa.Table:

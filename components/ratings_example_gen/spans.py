@@ -51,3 +51,8 @@ def version(name: str) -> int | None:
             f"{name} must be {_VERSION_PREFIX}2 or higher; version 1 is what lies in the span's own folder"
         )
     return int(text)
+
+
+def is_redelivered(path: str) -> bool:
+    """Return whether a file, by its path in the dataset's folder, lies in a version of a span from 2 on."""
+    return path.count("/") == 2

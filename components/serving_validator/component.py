@@ -25,6 +25,7 @@ class ServingValidatorSpec(types.ComponentSpec):
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
         "catalogue": ChannelParameter(type=Catalogue),
+        "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model),
     }
     OUTPUTS = {"blessing": ChannelParameter(type=standard_artifacts.InfraBlessing)}
@@ -38,12 +39,13 @@ class ServingValidator(base_component.BaseComponent):
       examples: raw examples; rows of the test split are asked for.
       transform_graph: that the model was trained on.
       catalogue: of RatingsExampleGen; travels with the version.
+      statistics: of StatisticsGen; those of the training split travel with the version.
       baseline_model: of ServedModel; the manifest records what the version was compared with.
       config: the bounds.
       manifest: what the version's manifest.json says beside what this node and the Pusher add.
 
     Outputs:
-      blessing: holds the complete version, with warm-up requests, catalogue and manifest; Pusher
+      blessing: holds the complete version, with warm-up requests, catalogue, statistics and manifest; Pusher
         publishes it as it is.
     """
 
@@ -56,6 +58,7 @@ class ServingValidator(base_component.BaseComponent):
         examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
         catalogue: types.BaseChannel,
+        statistics: types.BaseChannel,
         baseline_model: types.BaseChannel,
         config: ServingValidatorConfig,
         manifest: Mapping[str, str],
@@ -66,6 +69,7 @@ class ServingValidator(base_component.BaseComponent):
                 examples=examples,
                 transform_graph=transform_graph,
                 catalogue=catalogue,
+                statistics=statistics,
                 baseline_model=baseline_model,
                 validator_config=config.to_json(),
                 manifest=json.dumps(manifest, sort_keys=True),

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx import types
+from tfx.components.statistics_gen.executor import DEFAULT_FILE_NAME
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
@@ -22,10 +23,10 @@ from tfx.utils import io_utils, path_utils
 
 from components import progress
 from components.errors import RunStoppedError
-from components.ratings_example_gen.artifacts import EVALUATION_START
+from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
-from components.ratings_example_gen.split import SPLITS, TEST
-from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
+from components.ratings_example_gen.split import SPLITS, TEST, TRAIN
+from components.served_model.properties import BASELINE_VERSION, TRAIN_STATISTICS, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
@@ -56,6 +57,11 @@ class Executor(base_executor.BaseExecutor):
         io_utils.copy_dir(
             artifact_utils.get_single_uri(input_dict["catalogue"]), os.path.join(version, catalogue.FOLDER)
         )
+        statistics = artifact_utils.get_single_instance(input_dict["statistics"])
+        io_utils.copy_file(
+            os.path.join(artifact_utils.get_split_uris([statistics], SPLITS[TRAIN])[0], DEFAULT_FILE_NAME),
+            os.path.join(version, TRAIN_STATISTICS),
+        )
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         baseline = artifact_utils.get_single_instance(input_dict["baseline_model"])
         manifest = json.loads(exec_properties["manifest"]) | {
@@ -63,6 +69,7 @@ class Executor(base_executor.BaseExecutor):
         }
         if evaluation_start := examples.get_string_custom_property(EVALUATION_START):
             manifest[EVALUATION_START] = evaluation_start
+            manifest[SPANS] = json.loads(examples.get_string_custom_property(SPANS))
         manifest |= {
             BASELINE_VERSION: baseline.get_int_custom_property(BASELINE_VERSION),
             TRAINING_IDENTITY: baseline.get_string_custom_property(TRAINING_IDENTITY),

@@ -31,7 +31,11 @@ DRIVER = ("python", "-m", "pipeline.kubeflow.driver")
 # a run gets that chooses none.
 FOLDERS = {
     "data_folder": (("RatingsExampleGen", "input_base"),),
-    "serving_folder": (("ServedModel", "serving_dir"), ("Pusher", "serving_dir")),
+    "serving_folder": (
+        ("ServedModel", "serving_dir"),
+        ("DataGate", "serving_dir"),
+        ("Pusher", "serving_dir"),
+    ),
 }
 DAYS = {name: (("RatingsExampleGen", name), ("ModelReport", name)) for name in RUN_PROPERTIES}
 

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf import text_format
+from google.protobuf import message, text_format
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import errors
 from serving.saved_model import SessionModel
+from serving.server import request_log
 from serving.server.manager import Load, Loaded, ModelManager, load_by_itself
 
 _logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class ServerCore:
         self._load = load
         self._loaded = loaded
         self._managers: dict[str, ModelManager] = {}
+        self._request_logs: dict[str, request_log.RequestLog] = {}
         self._changing = threading.Lock()
 
     @property
@@ -71,6 +73,7 @@ class ServerCore:
                 managers[model.name].policy = model.model_version_policy
                 managers[model.name].labels = dict(model.version_labels)
             self._managers = managers
+            self._log_requests(config)
             for name, manager in before.items():
                 if managers.get(name) is not manager:
                     manager.close()
@@ -84,6 +87,19 @@ class ServerCore:
                 raise errors.ModelNotLoadable(
                     f"{len(broken)} model(s) did not become available: {{{', '.join(broken)}}}"
                 )
+
+    def log(self, kind: str, name: str, request: message.Message, response: message.Message) -> None:
+        """Log a call that was answered, if the configuration of its model asks for it.
+
+        Args:
+            kind: Field of PredictionLog, such as `predict_log`.
+            name: Of the model.
+            request: As it came.
+            response: What it got.
+        """
+        found = self._request_logs.get(name)
+        if found is not None:
+            found.offer(kind, request, response)
 
     def poll(self) -> None:
         """Look at every model's folder once, and switch versions where something changed."""
@@ -117,6 +133,24 @@ class ServerCore:
         with self._changing:
             for manager in self._managers.values():
                 manager.close(timeout)
+            for log in self._request_logs.values():
+                log.close()
+            self._request_logs = {}
+
+    def _log_requests(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Begin the logs that a configuration adds, and end those that it drops."""
+        before = self._request_logs
+        logs = {}
+        for model in config.model_config_list.config:
+            if model.HasField("logging_config"):
+                log = before.get(model.name)
+                if log is None or log.config != model.logging_config:
+                    log = request_log.RequestLog(model.logging_config)
+                logs[model.name] = log
+        self._request_logs = logs
+        for name, log in before.items():
+            if logs.get(name) is not log:
+                log.close()
 
     def _poll(self) -> None:
         for manager in self._managers.values():
@@ -162,6 +196,8 @@ def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()="
                 f"{model.base_path}"
             )
+        if model.HasField("logging_config") and (wrong := request_log.check(model.logging_config)):
+            raise errors.ModelNotFound(wrong)
         platform = _platform(model)
         if platform != _PLATFORM:
             raise errors.InvalidRequest(f"Model {model.name} requests unsupported platform {platform}")

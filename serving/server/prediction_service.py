@@ -49,6 +49,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             ran = functools.partial(self._metrics.ran, "Predict", request.model_spec.name)
             response = predict(model, request, ran)
         response.model_spec.version.value = version
+        self._core.log("predict_log", request.model_spec.name, request, response)
         return response
 
     @reporting
@@ -56,16 +57,22 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: classification_pb2.ClassificationRequest
     ) -> classification_pb2.ClassificationResponse:
         """Return the classes and scores of each example."""
-        return self._of_examples(
+        response = self._of_examples(
             request, classify.check, classify.classify, classification_pb2.ClassificationResponse()
         )
+        self._core.log("classify_log", request.model_spec.name, request, response)
+        return response
 
     @reporting
     def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest
     ) -> regression_pb2.RegressionResponse:
         """Return the value of each example."""
-        return self._of_examples(request, regress.check, regress.regress, regression_pb2.RegressionResponse())
+        response = self._of_examples(
+            request, regress.check, regress.regress, regression_pb2.RegressionResponse()
+        )
+        self._core.log("regress_log", request.model_spec.name, request, response)
+        return response
 
     @reporting
     def MultiInference(  # noqa: N802
@@ -73,9 +80,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> inference_pb2.MultiInferenceResponse:
         """Return the result of each task."""
         with self._core.servable(multi_inference.model_spec(request)) as (version, model):
-            return multi_inference.multi_inference(
+            response = multi_inference.multi_inference(
                 model, version, request, method_name_check=self._method_name_check
             )
+        self._core.log("multi_inference_log", multi_inference.model_spec(request).name, request, response)
+        return response
 
     @reporting
     def GetModelMetadata(  # noqa: N802

@@ -104,13 +104,22 @@ def test_no_node_is_a_resolver(graph):
         ("ServedModel", {"RatingsExampleGen"}),
         ("StatisticsGen", {"RatingsExampleGen"}),
         ("ExampleValidator", {"StatisticsGen", "ImportSchemaGen"}),
-        ("DataGate", {"ExampleValidator"}),
+        (
+            "DataGate",
+            {"ExampleValidator", "StatisticsGen", "ImportSchemaGen", "RatingsExampleGen", "ServedModel"},
+        ),
         ("Transform", {"RatingsExampleGen", "ImportSchemaGen", "DataGate"}),
         ("Trainer", {"Transform", "ImportSchemaGen", "ServedModel"}),
         ("Evaluator", {"RatingsExampleGen", "Trainer", "ServedModel"}),
-        ("ServingValidator", {"RatingsExampleGen", "Transform", "Trainer", "ServedModel"}),
+        (
+            "ServingValidator",
+            {"RatingsExampleGen", "StatisticsGen", "Transform", "Trainer", "ServedModel"},
+        ),
         ("Pusher", {"Evaluator", "ServingValidator"}),
-        ("ModelReport", {"RatingsExampleGen", "Trainer", "Evaluator", "ServingValidator", "Pusher"}),
+        (
+            "ModelReport",
+            {"RatingsExampleGen", "DataGate", "Trainer", "Evaluator", "ServingValidator", "Pusher"},
+        ),
     ],
 )
 def test_a_node_waits_for(nodes, node, upstream):
@@ -137,7 +146,15 @@ def test_what_is_served_is_held_against_the_split(config, split, by_time):
     assert properties["split_by_time"] == by_time
 
 
-def test_what_is_served_is_the_baseline_of_both_gates(nodes):
+def test_what_is_served_is_the_baseline_of_each_gate(nodes):
+    assert _inputs(nodes["DataGate"]) == {
+        "anomalies": "ExampleValidator.anomalies",
+        "statistics": "StatisticsGen.statistics",
+        "schema": "ImportSchemaGen.schema",
+        "examples": "RatingsExampleGen.examples",
+        "rejected_rows": "RatingsExampleGen.rejected_rows",
+        "baseline_model": "ServedModel.model",
+    }
     assert _inputs(nodes["Evaluator"]) == {
         "examples": "RatingsExampleGen.examples",
         "model": "Trainer.model",
@@ -148,6 +165,7 @@ def test_what_is_served_is_the_baseline_of_both_gates(nodes):
         "examples": "RatingsExampleGen.examples",
         "transform_graph": "Transform.transform_graph",
         "catalogue": "RatingsExampleGen.catalogue",
+        "statistics": "StatisticsGen.statistics",
         "baseline_model": "ServedModel.model",
     }
 
@@ -163,6 +181,7 @@ def test_the_pusher_and_the_baseline_share_the_serving_folder(nodes, folder):
     serving = str(folder / "runs" / "serving" / "deepfm")
     assert nodes["Pusher"].exec_properties["serving_dir"] == serving
     assert nodes["ServedModel"].exec_properties["serving_dir"] == serving
+    assert nodes["DataGate"].exec_properties["serving_dir"] == serving
 
 
 def test_no_node_knows_where_the_project_is_installed(graph):
@@ -301,14 +320,15 @@ def test_the_fingerprint_is_part_of_the_cache_key(graph, nodes):
     ("edited", "reruns"),
     [
         ("schema/schema.pbtxt", {"ImportSchemaGen"}),
-        ("components/ratings_example_gen/parse.py", {"RatingsExampleGen", "ModelReport"}),
+        ("components/ratings_example_gen/parse.py", {"RatingsExampleGen", "DataGate", "ModelReport"}),
         ("components/data_gate/executor.py", {"DataGate"}),
+        ("components/data_gate/report.py", {"DataGate", "ModelReport"}),
         ("components/transform/preprocessing.py", {"Transform"}),
         ("components/deepfm/second_order.py", {"Trainer", "ServingValidator"}),
         ("components/evaluator/executor.py", {"Evaluator"}),
         ("components/evaluator/rating_errors.py", {"Evaluator", "ModelReport"}),
         ("components/serving_validator/session_check.py", {"ServingValidator"}),
-        ("serving/versions.py", {"ServedModel", "ServingValidator", "Pusher", "ModelReport"}),
+        ("serving/versions.py", {"ServedModel", "DataGate", "ServingValidator", "Pusher", "ModelReport"}),
         ("components/trainer/warm_start.py", {"Trainer", "ServingValidator"}),
         ("components/model_report/report.html.jinja", {"ModelReport"}),
     ],

@@ -83,6 +83,17 @@ def test_a_canary_a_promotion_and_a_rollback_reach_the_server(serving):
     assert follow() == ([1], {"stable": 1, "canary": 1})
 
 
+def test_a_server_that_runs_begins_to_log_requests(serving):
+    base_path, server, _, follower = serving
+    release.log_requests(base_path, 0.5)
+    follower.step()
+    (log,) = server.core._request_logs.values()
+    assert log.config == release.request_logging(base_path)
+    release.log_requests(base_path, 0)
+    follower.step()
+    assert server.core._request_logs == {}
+
+
 def test_a_version_that_cannot_be_loaded_never_gets_the_label(serving, broken_model, caplog):
     base_path, server, control, follower = serving
     broken = versions.publish(broken_model, base_path, fingerprint="broken")

@@ -257,3 +257,34 @@ def test_writers_at_the_same_time_do_not_disturb_each_other(base):
         list(threads.map(promote, range(100)))
     stable = release.current(base).stable
     assert told(base)[1] == {"stable": stable, "canary": stable}
+
+
+def test_requests_are_logged_over_every_move_of_a_label_until_that_is_ended(base):
+    def logged():
+        text = (base.parent / "models.config").read_text()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        (model,) = config.model_config_list.config
+        if not model.HasField("logging_config"):
+            return None
+        log = model.logging_config
+        return (
+            log.log_collector_config.type,
+            log.log_collector_config.filename_prefix,
+            log.sampling_config.sampling_rate,
+        )
+
+    release.publish(base, 1)
+    assert logged() is None
+    release.log_requests(base, 0.25)
+    prefix = str(base.parent / "request_log" / "deepfm")
+    assert logged() == ("tfrecord", prefix, 0.25)
+    release.publish(base, 2)
+    assert (logged(), told(base)[1]["stable"]) == (("tfrecord", prefix, 0.25), 2)
+    release.log_requests(base, 0)
+    release.rollback(base, "worse")
+    assert logged() is None
+    with pytest.raises(ValueError, match=r"the share of requests to log must be from 0 to 1, got 1\.5"):
+        release.log_requests(base, 1.5)
+    (base / "request_logging.config").write_text("nonsense")
+    with pytest.raises(ValueError, match=r"request_logging\.config is no LoggingConfig"):
+        release.models_config(base)

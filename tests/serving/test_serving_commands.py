@@ -230,12 +230,25 @@ def test_a_server_does_not_start_where_another_listens(deepfm, target):
         (("--model_config_file=a",), "give --model_base_path or --model_config_file, not both"),
         (("--model_name=films",), "the model's name is that of its folder, 'deepfm'"),
         (("port=1",), "a flag begins with --, got 'port=1'"),
+        (("--log_requests=2",), "the share of requests to log must be from 0 to 1, got 2.0"),
+        (("--log_requests=many",), "could not convert string to float: 'many'"),
         (("--port=x",), "invalid literal for int() with base 10: 'x'"),
     ],
 )
 def test_wrong_flags_of_the_server_are_one_sentence(deepfm, flags, message):
     status, lines = deepfm("serve", *flags)
     assert (status, message in " ".join(lines)) == (1, True)
+
+
+def test_a_server_without_a_collector_is_not_told_to_log(deepfm, base_path, tmp_path, monkeypatch):
+    binary = tmp_path / "tensorflow_model_server"
+    binary.write_text("#!/bin/sh\n")
+    binary.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, lines = deepfm("serve", "--port=0", "--log_requests=0.5")
+    assert status == 1
+    assert "comes without a collector for logged requests: --log_requests=0 ends" in " ".join(lines)
+    assert release.request_logging(base_path) is None
 
 
 def test_the_record_is_listed(deepfm, base_path):

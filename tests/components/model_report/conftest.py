@@ -3,6 +3,9 @@ import datetime
 
 import pytest
 
+from components.data_gate.config import Kind, Severity
+from components.data_gate.report import Measurement
+from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import Evaluation, SliceMetrics
@@ -51,6 +54,32 @@ def findings():
                 collections.Counter(train=848_518, valid=50_248, test=100_243),
             ),
         },
+        data=DataReport(
+            splits=["train", "valid", "test"],
+            baseline="compared with version 1",
+            days=["2000-12-30", "2000-12-31"],
+            measurements=[
+                Measurement(
+                    kind=Kind.DRIFT,
+                    feature=features.GENRES.name,
+                    where="train",
+                    what="L-infinity distance from version 1",
+                    figure=0.0123,
+                    high=0.1,
+                    severity=Severity.STOP,
+                ),
+                Measurement(
+                    kind=Kind.QUIET,
+                    feature="",
+                    where="2000-12-31",
+                    what="number of ratings",
+                    figure=0.0,
+                    low=1.0,
+                    severity=Severity.WARN,
+                ),
+            ],
+            notes=["newest rows: 12 in test, 1,000 needed"],
+        ),
         start=Start(
             version=1,
             entries={

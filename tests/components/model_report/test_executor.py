@@ -7,6 +7,8 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tfx.types import standard_artifacts
 
+from components.data_gate.artifacts import DataBlessing
+from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
@@ -66,6 +68,7 @@ def evaluation_folder(tmp_path_factory):
 def artifacts(tmp_path, evaluation_folder):
     kinds = {
         "rejected_rows": RejectedRows,
+        "data_blessing": DataBlessing,
         "model_run": standard_artifacts.ModelRun,
         "evaluation": standard_artifacts.ModelEvaluation,
         "infra_blessing": standard_artifacts.InfraBlessing,
@@ -84,6 +87,7 @@ def artifacts(tmp_path, evaluation_folder):
     (tmp_path / "rejected_rows" / counts.COUNTS_FILE).write_text(counts.to_json(files))
     (tmp_path / "model_run" / HISTORY_FILE).write_text(HISTORY)
     Start(version=None, reason="asked for").write(str(tmp_path / "model_run"))
+    DataReport(splits=["train"], baseline="compared with version 6").write(found["data_blessing"].uri)
     figures = {"largest_difference": 1e-7, "predict_ms": 1.25, "rank_ms": 3.5, "bytes": 1000}
     Report([], figures).write(found["infra_blessing"].uri)
     found["pushed_model"].set_int_custom_property("pushed", 1)

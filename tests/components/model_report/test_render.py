@@ -87,6 +87,24 @@ def test_tables_hold_the_figures(findings):
     assert ["clip_rating", "yes"] in rows
 
 
+def test_what_the_data_was_held_against_is_shown(findings):
+    page, card = render_report(findings), render_card(findings)
+    warning = "2000-12-31: number of ratings is 0, at least 1 allowed"
+    assert f"DataGate warns: {warning}." in text(page.split("</header>")[0])
+    assert "Compared with version 1. New days: 2000-12-30, 2000-12-31." in text(page)
+    assert "Not judged: newest rows: 12 in test, 1,000 needed." in text(page)
+    rows = table_rows(page)
+    distance = "L-infinity distance from version 1"
+    assert ["train", "genres", distance, "0.0123", "at most 0.1", "passed"] in rows
+    assert ["2000-12-31", "", "number of ratings", "0", "at least 1", "warning"] in rows
+    assert f"- Held against what was there before: compared with version 1.\n- Warning: {warning}.\n" in card
+    nothing = dataclasses.replace(findings.data, measurements=[], notes=[], days=[])
+    page = render_report(dataclasses.replace(findings, data=nothing))
+    assert "DataGate warns" not in page
+    assert "New days" not in page
+    assert "Verdict" not in page
+
+
 def test_the_page_needs_nothing_beside_itself(findings):
     page = render_report(findings)
     assert "<script" not in page

@@ -13,6 +13,7 @@ from components.ratings_example_gen import counts, driver
 from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig
 from components.ratings_example_gen.executor import Executor, plan_groups
+from components.ratings_example_gen.facts import RatingFacts
 from components.ratings_example_gen.inputs import find_inputs
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.ratings_example_gen.split import row_hash
@@ -312,6 +313,36 @@ def test_days_are_split_by_day_and_later_ratings_replace_earlier_ones(days, tmp_
         "training": ["2000-12-29", "2000-12-30"],
         "evaluation": ["2000-12-31", "2000-12-31"],
         "missing": [],
+        "redelivered": ["span-2000-12-31/version-2/ratings.dat"],
+    }
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 40, 1 << 20])
+def test_the_facts_of_a_day_are_those_of_all_that_it_brought(days, tmp_path, shard_bytes):
+    users = days / "span-2000-12-30" / "users.dat"
+    users.write_text(users.read_text().replace("1::F::25::7::1", "1::F::25::7::"))
+    output = run_days(days, tmp_path / "out", shard_bytes=shard_bytes)
+    ratings = counts.read(str(output / "rejected_rows"))["ratings.dat"]
+    assert ratings.facts_by_file == {
+        # The rating of user 1 that the last day replaces counts too.
+        "span-2000-12-29/ratings.dat": RatingFacts(
+            rows=3,
+            users=2,
+            squared_rows=2**2 + 1,
+            ratings=1 + 2 + 3,
+            squared_ratings=1 + 4 + 9,
+            replacing=0,
+            missing=collections.Counter({features.ZIP.name: 2}),
+        ),
+        "span-2000-12-31/version-2/ratings.dat": RatingFacts(
+            rows=2,
+            users=2,
+            squared_rows=1 + 1,
+            ratings=5 + 4,
+            squared_ratings=25 + 16,
+            replacing=1,
+            missing=collections.Counter({features.ZIP.name: 1}),
+        ),
     }
 
 

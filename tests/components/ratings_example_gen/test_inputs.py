@@ -46,6 +46,7 @@ def test_the_window_ends_where_the_evaluation_span_begins(folder):
         "training": ["2000-12-26", "2000-12-28"],
         "evaluation": ["2000-12-29", "2000-12-30"],
         "missing": [],
+        "redelivered": [],
     }
 
 

@@ -13,9 +13,9 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from components.errors import RunStoppedError
-from components.ratings_example_gen.artifacts import EVALUATION_START, Catalogue
+from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Catalogue
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
-from components.served_model.properties import BASELINE_VERSION, TRAINING_IDENTITY
+from components.served_model.properties import BASELINE_VERSION, TRAIN_STATISTICS, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
 from components.serving_validator.report import FINGERPRINT, Report
@@ -24,6 +24,12 @@ from schema import features
 from serving import catalogue, rated, versions, warmup
 
 RATING, MID = features.RATING.name, features.MID.name
+DAYS = {
+    "training": ["2000-04-25", "2003-02-21"],
+    "evaluation": ["2003-02-22", "2003-02-28"],
+    "missing": [],
+    "redelivered": [],
+}
 CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, max_rank_ms=20.0)
 EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
 MIDS = np.array([30, 10, 20])
@@ -181,11 +187,14 @@ def validate(data, trained, tmp_path):
         )
         pairs = pa.table({features.UID.name: [1, 1, 2], features.MID.name: [3, 4, 3]})
         rated.write_part(pairs, tmp_path / "catalogue", part=0, parts=1)
+        (tmp_path / "statistics" / "Split-train").mkdir(parents=True)
+        (tmp_path / "statistics" / "Split-train" / "FeatureStats.pb").write_bytes(b"statistics")
         artifacts = {
             "model": standard_artifacts.Model(),
             "examples": standard_artifacts.Examples(),
             "transform_graph": standard_artifacts.TransformGraph(),
             "catalogue": Catalogue(),
+            "statistics": standard_artifacts.ExampleStatistics(),
             "baseline_model": standard_artifacts.Model(),
             "blessing": standard_artifacts.InfraBlessing(),
         }
@@ -193,9 +202,11 @@ def validate(data, trained, tmp_path):
             artifact.uri = str(tmp_path / name)
         artifacts["transform_graph"].uri = str(data.folder / "graph")
         artifacts["examples"].split_names = '["test"]'
+        artifacts["statistics"].split_names = '["train"]'
         artifacts["examples"].set_int_custom_property(FIRST_RATING, 956703932)
         artifacts["examples"].set_int_custom_property(LAST_RATING, 1046454590)
         artifacts["examples"].set_string_custom_property(EVALUATION_START, "2003-02-22")
+        artifacts["examples"].set_string_custom_property(SPANS, json.dumps(DAYS))
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, 7)
         artifacts["baseline_model"].set_string_custom_property(TRAINING_IDENTITY, "identity")
         blessing = artifacts.pop("blessing")
@@ -224,9 +235,11 @@ def test_a_sound_model_is_blessed_and_put_together(validate, data, trained):
         "first_rating": 956703932,
         "last_rating": 1046454590,
         "evaluation_start": "2003-02-22",
+        SPANS: DAYS,
         BASELINE_VERSION: 7,
         TRAINING_IDENTITY: "identity",
     }
+    assert Path(version, TRAIN_STATISTICS).read_bytes() == b"statistics"
     tables = catalogue.Catalogue.load(version / catalogue.FOLDER)
     assert len(tables.mids) == len({row[features.MID.name] for row in data.rows})
     assert [tables.rated(uid).tolist() for uid in (1, 2, 3)] == [[3, 4], [3], []]

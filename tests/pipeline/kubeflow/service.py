@@ -298,8 +298,10 @@ async def tell(request):
 
 @routes.post("/testing")
 async def testing(request):
-    """Let runs of a date end in a state; let a recurring run be due; be of a release that expands nothing."""
+    """Forget all; let runs of a date end in a state; let a recurring run be due; expand nothing."""
     order = await request.json()
+    if order.get("reset"):
+        STORE.__init__()
     STORE.ends |= order.get("ends", {})
     STORE.expand = order.get("expand", STORE.expand)
     for name, due in order.get("due", {}).items():

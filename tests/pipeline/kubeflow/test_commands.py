@@ -1,6 +1,8 @@
 """`deepfm schedule`, `submit` and `backfill` against a process that serves Kubeflow Pipelines' API."""
 
 import json
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from components.ratings_example_gen.config import RunDays
-from pipeline import cli, kubeflow_commands
+from pipeline import cli, kubeflow, kubeflow_commands
 
+README = Path(kubeflow.__file__).with_name("README.md")
 SERVICE = Path(__file__).with_name("service.py")
 NAME = "deepfm-small"
 COMPILE = (
@@ -40,16 +43,16 @@ class Api:
         self._ask("/testing", content)
 
 
-@pytest.fixture
-def api():
-    """Serve the API in a process of its own, that has nothing yet."""
+@pytest.fixture(scope="module")
+def process():
+    """Serve the API in a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen([sys.executable, SERVICE, str(port)])
     found = Api(port)
     try:
-        for _ in range(200):
+        for _ in range(400):
             try:
                 found.has()
                 break
@@ -59,6 +62,13 @@ def api():
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def api(process):
+    """The process, that has nothing yet."""
+    process.tell(reset=True)
+    return process
 
 
 @pytest.fixture(scope="module")
@@ -391,3 +401,16 @@ def test_the_same_configuration_is_the_same_version(packages, tmp_path):
     code = "import sys; from pipeline import cli; cli.app(sys.argv[1:])"
     subprocess.run([sys.executable, "-c", code, COMPILE[0], path, *COMPILE[1:], "--spans"], check=True)
     assert path.read_bytes() == (packages / "days.yaml").read_bytes()
+
+
+def test_the_readme_s_commands_are_those_that_there_are(api, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    lines = [shlex.split(line.partition(" | ")[0]) for line in block.splitlines()]
+    commands = [words[1:] for words in lines if words[0] == "deepfm"]
+    assert [words[0] for words in commands] == ["manifests", "compile", "backfill", "schedule"]
+    for words in commands:
+        dry = ["--dry-run"] if words[0] in ("backfill", "schedule") else []
+        done = CliRunner().invoke(cli.app, [*words, *dry])
+        assert done.exit_code == 0, done.output
+    assert api.has()["requests"] == []

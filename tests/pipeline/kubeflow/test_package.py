@@ -13,7 +13,7 @@ from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
 from pipeline.kubeflow.package import compile_package, write_package
 
 IMAGE = "registry.example/deepfm:1"
-READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "DataGate", "Pusher"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,7 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
     for node, name, parameter in (
         ("RatingsExampleGen", "input_base", "data_folder"),
         ("ServedModel", "serving_dir", "serving_folder"),
+        ("DataGate", "serving_dir", "serving_folder"),
         ("Pusher", "serving_dir", "serving_folder"),
     ):
         assert tasks[node]["inputs"]["parameters"][name] == {"componentInputParameter": parameter}
@@ -106,9 +107,9 @@ def test_each_task_runs_the_entry_point_in_the_image(containers):
     for node, container in containers.items():
         assert container["image"] == IMAGE, node
         assert container["command"] == ["python", "-m", "pipeline.kubeflow.entrypoint"], node
-    assert [a for a in containers["DataGate"]["args"] if "path}}" in a] == [
-        "anomalies={{$.inputs.artifacts['anomalies'].path}}",
-        "data_blessing={{$.outputs.artifacts['data_blessing'].path}}",
+    assert [a for a in containers["ServedModel"]["args"] if "path}}" in a] == [
+        "examples={{$.inputs.artifacts['examples'].path}}",
+        "model={{$.outputs.artifacts['model'].path}}",
     ]
 
 

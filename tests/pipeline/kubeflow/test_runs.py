@@ -22,7 +22,7 @@ from serving import release, versions
 FIRST_SECOND = 977_875_200  # 2000-12-27 00:00 UTC
 SECONDS_PER_DAY = 86_400
 DAYS = 5
-READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "Pusher"}
+READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "DataGate", "Pusher"}
 
 # A model that a few ratings are enough for, and bounds that any model keeps.
 CONFIG = PipelineConfig(
@@ -89,6 +89,7 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
         "training": ["2000-12-28", "2000-12-29"],
         "evaluation": ["2000-12-30", "2000-12-30"],
         "missing": [],
+        "redelivered": [],
     }
     assert model_run(backend, first)["version"] is None
     assert first["Pusher"].metadata("pushed_model")["pushed_version"] == "1"
@@ -116,8 +117,13 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
         "training": ["2000-12-29", "2000-12-30"],
         "evaluation": ["2000-12-31", "2000-12-31"],
         "missing": [],
+        "redelivered": [],
     }
     assert model_run(backend, second)["version"] == 1
+    gate = json.loads(
+        (backend.stored(second["DataGate"].artifacts["data_blessing"].uri) / "report.json").read_text()
+    )
+    assert (gate["baseline"], gate["days"]) == ("compared with version 1", ["2000-12-31"])
     assert second["Pusher"].metadata("pushed_model")["pushed_version"] == "2"
     assert (versions.versions(serving), release.served(serving)) == ([1, 2], 2)
     assert versions.manifest(serving, 2)["baseline_version"] == 1

@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from pipeline.config import LOCAL_BEAM_ARGS
+from pipeline.beam_profiles import BeamConfig
 
 STORE = "minio://mlpipeline/v2/artifacts"
 
@@ -54,7 +54,7 @@ def package(tmp_path):
             pipeline_name="stock",
             pipeline_root=STORE,
             components=nodes,
-            beam_pipeline_args=list(LOCAL_BEAM_ARGS),
+            beam_pipeline_args=list(BeamConfig().args),
         )
         runner = KubeflowV2DagRunner(
             KubeflowV2DagRunnerConfig(default_image="tfx", use_pipeline_spec_2_1=True)
