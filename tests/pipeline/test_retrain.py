@@ -157,7 +157,7 @@ def test_a_late_day_is_due_until_it_is_there(days, killed):
     assert [line.rstrip() for line in printed].count("failed RatingsExampleGen") == 1
     refused = days.table()[-1]
     assert refused["decision"] == "refused by RatingsExampleGen"
-    assert "ratings.dat of the evaluation span: 500 of " in refused["reason"]
+    assert "ratings.dat: 500 of " in refused["reason"]
     assert versions.versions(days.serving)[-1] == int(done[-1]["version"])
     # Not again, until the day is delivered anew.
     assert days.call(THIRD) == (0, [f"generated-days: no day up to {THIRD} is due"])
