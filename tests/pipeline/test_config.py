@@ -153,5 +153,6 @@ def test_what_reads_outside_the_graph_is_not_cached():
     assert {node for node, task in tasks.items() if not task.cache} == {
         "RatingsExampleGen",
         "ServedModel",
+        "DataGate",
         "Pusher",
     }
