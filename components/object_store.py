@@ -76,7 +76,7 @@ class ObjectStore(filesystem.Filesystem):
         try:
             found = _store().ls(_text(path), detail=False)
         except FileNotFoundError as error:
-            raise filesystem.NotFoundError from error
+            raise filesystem.NotFoundError("there is no such folder") from error
         folder = _store()._strip_protocol(_text(path))
         return [entry.rsplit("/", 1)[-1] for entry in found if entry.rstrip("/") != folder]
 

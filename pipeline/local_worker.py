@@ -63,7 +63,9 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             _run.summary |= {
                 "failed_node": self._node_id,
                 "error": cause(error),
-                "data_refused": isinstance(error, RunStoppedError) and self._node_id in _DATA_GATES,
+                "data_refused": isinstance(error, RunStoppedError)
+                and error.of_data
+                and self._node_id in _DATA_GATES,
             }
             if isinstance(error, RunStoppedError) and error.rejected_rows:
                 _run.summary |= node_reports.ingestion(error.rejected_rows).summary

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import getpass
 import sys
 import time
 from pathlib import Path
@@ -97,7 +98,7 @@ def retrain(
     except (DatasetError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     if show:
-        _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()})
+        _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()}, dataset.name)
         return
     while True:
         began = time.monotonic()
@@ -120,11 +121,13 @@ class _Days:
         from components.errors import RunStoppedError  # noqa: PLC0415
         from pipeline import local  # noqa: PLC0415
 
-        beam_options.require_job_service(self.request.beam)
         root = self.request.config.root
         try:
+            beam_options.require_job_service(self.request.beam)
             with local.locked(root) as lock:
                 return self._run_each(lock)
+        except typer.Exit as error:
+            return error.exit_code
         except local.AlreadyRunningError as error:
             return stop(str(error), ALREADY_RUNNING).exit_code
         except RunStoppedError as error:
@@ -159,6 +162,8 @@ class _Days:
         if begun:
             say(f"table {root / retraining_record.CSV_FILE}, plot {root / retraining_record.PLOT_FILE}")
         else:
+            if past := retraining.past_days(root):  # a kill may have come before the last was written
+                retraining_record.write(past, root)
             say(f"{self.request.dataset.name}: no day up to {last} is due")
         return status
 
@@ -189,17 +194,21 @@ def _day(option: str, text: str | None) -> datetime.date | None:
         raise ValueError(f"{option} must be a date like 2000-12-31, got {text!r}") from error
 
 
-def _print_schedule(clock: schedules.Clock, context: typer.Context, paths: dict[str, Path]) -> None:
+def _print_schedule(
+    clock: schedules.Clock, context: typer.Context, paths: dict[str, Path], dataset: str
+) -> None:
     """Print what calls this very command, with absolute paths."""
     command = [str(Path(sys.executable).with_name("deepfm")), "retrain"]
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
         if name in ("show", "every") or (name not in paths and value == parameter.default):
             continue
-        for one in value if isinstance(value, list) else [value]:
+        for one in value if isinstance(value, list | tuple) else [value]:
             command += [parameter.opts[0], *([] if one is True else [str(paths.get(name, one))])]
     if clock is schedules.Clock.CRON:
         say(schedules.cron(command, Path.cwd(), paths["runs"] / _LOG).rstrip("\n"))
         return
-    for name, text in schedules.systemd(command, Path.cwd(), _UNITS).items():
+    for name, text in schedules.systemd(
+        command, Path.cwd(), getpass.getuser(), f"{_UNITS}-{dataset}"
+    ).items():
         say(f"# /etc/systemd/system/{name}\n{text}")

@@ -5,6 +5,7 @@ The history of the runs is all that is kept: a run that was killed left no summa
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,8 @@ def next_due(
 ) -> datetime.date | None:
     """Return the first day that is due; None if none is.
 
-    Due is each day after the last one that is done. That one itself is due again if it was refused and its
-    data have changed since.
+    Due is each day after the last one that is done. Before them come the days at the end that were refused,
+    the first whose data have changed since: a bad day that was mended had spoilt those after it too.
 
     Args:
         past: Of `past_days`.
@@ -104,14 +105,11 @@ def next_due(
         fingerprint: Returns the identity of what a run for a day would read.
     """
     done = [day for day in past if day.done]
-    if not done:
-        due = first
-    elif (
-        done[-1].refused and done[-1].day <= last and fingerprint(done[-1].day) != done[-1].input_fingerprint
-    ):
-        due = done[-1].day
-    else:
-        due = done[-1].day + _ONE_DAY
+    refused = list(itertools.takewhile(lambda day: day.refused, reversed(done)))
+    for day in reversed(refused):
+        if day.day <= last and fingerprint(day.day) != day.input_fingerprint:
+            return day.day
+    due = done[-1].day + _ONE_DAY if done else first
     return due if due <= last else None
 
 

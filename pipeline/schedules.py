@@ -15,7 +15,7 @@ class Clock(enum.StrEnum):
     CRON = "cron"
 
 
-def systemd(command: Sequence[str], folder: Path, name: str) -> dict[str, str]:
+def systemd(command: Sequence[str], folder: Path, user: str, name: str) -> dict[str, str]:
     """Return the units that run a command each night, by file name.
 
     A timer never starts a service that still runs, and after a night in which the machine was off it starts
@@ -24,6 +24,7 @@ def systemd(command: Sequence[str], folder: Path, name: str) -> dict[str, str]:
     Args:
         command: The command, its program as an absolute path.
         folder: Where it runs, absolute.
+        user: Who runs it, and owns what it writes.
         name: Of the units.
     """
     service = (
@@ -34,6 +35,7 @@ def systemd(command: Sequence[str], folder: Path, name: str) -> dict[str, str]:
         "\n"
         "[Service]\n"
         "Type=oneshot\n"
+        f"User={user}\n"
         f"WorkingDirectory={_unit(str(folder))}\n"
         f"ExecStart={' '.join(_argument(part) for part in command)}\n"
     )
@@ -59,7 +61,11 @@ def cron(command: Sequence[str], folder: Path, log: Path) -> str:
         folder: Where it runs, absolute.
         log: Takes what it prints, absolute.
     """
-    text = f"cd {shlex.quote(str(folder))} && {shlex.join(command)} >> {shlex.quote(str(log))} 2>&1"
+    # Without its folder the shell could not open the log, and would not begin.
+    text = (
+        f"mkdir -p {shlex.quote(str(log.parent))} && cd {shlex.quote(str(folder))} && "
+        f"{shlex.join(command)} >> {shlex.quote(str(log))} 2>&1"
+    )
     return f"0 {_HOUR} * * * {text.replace('%', chr(92) + '%')}\n"
 
 

@@ -92,7 +92,9 @@ class _Data:
             before = drift.read_statistics(path)
         except ValueError as error:
             raise RunStoppedError(
-                f"of a copy of the served version, {error}\ngo back to a sound version with `deepfm rollback`"
+                f"of a copy of the served version, {error}\n"
+                "go back to a sound version with `deepfm rollback`",
+                of_data=False,
             ) from error
         where = SPLITS[TRAIN]
         found = drift.more_missing(self.train, before, where=where, than=than, config=self.config)

@@ -1,5 +1,6 @@
 """The requests that a server logged, as rows of raw features."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -38,7 +39,10 @@ class Logged:
 
 def fingerprint(base_path: str) -> str:
     """Return what changes with each request that a server of a serving folder logs; "" where none did."""
-    found = [(path.name, path.stat().st_size) for path in request_log.files(request_log.prefix(base_path))]
+    found = []
+    for path in request_log.files(request_log.prefix(base_path)):
+        with contextlib.suppress(FileNotFoundError):  # a server has begun another in its place
+            found.append((path.name, path.stat().st_size))
     return hashlib.sha256(repr(found).encode()).hexdigest() if found else ""
 
 

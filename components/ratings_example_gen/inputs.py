@@ -134,8 +134,11 @@ def _files(input_base: str, span: str) -> dict[str, str]:
 
 
 def _entries(folder: str) -> list[str]:
-    # An object store's folders end in a slash.
-    return [str(name).rstrip("/") for name in fileio.listdir(folder)]
+    try:
+        # An object store's folders end in a slash.
+        return [str(name).rstrip("/") for name in fileio.listdir(folder)]
+    except OSError as error:
+        raise RunStoppedError(f"{folder} cannot be read: {error}", of_data=False) from error
 
 
 def _newest(input_base: str, days: Mapping[datetime.date, dict[str, str]], file: str) -> str:

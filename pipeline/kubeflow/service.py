@@ -21,7 +21,7 @@ SCHEDULED_DAY = "[[ScheduledTime.2006-01-02]]"
 """What the back end replaces by the day, in UTC, that a recurring run is due (a layout of Go's `time`)."""
 
 SUCCEEDED = "SUCCEEDED"
-_FAILED = ("FAILED", "CANCELED", "CANCELING", "SKIPPED")
+_FAILED = ("FAILED", "CANCELED", "SKIPPED")
 _PAGE = 100
 
 

@@ -104,6 +104,10 @@ def test_a_refused_day_is_due_again_only_if_its_data_have_changed(root, gate):
     assert due(home) == 5
     assert due(home, {4: "delivered again"}) == 4
     assert due(home, {4: "delivered again"}, last=3) is None
+    # A bad day spoils those after it.
+    both = (summary(3), summary(4, **gate), summary(5, **gate))
+    assert due(root(*both), {4: "delivered again", 5: "reads it"}) == 4
+    assert due(root(*both, summary(4)), {5: "reads it"}) == 5
     # The next day reads what was delivered.
     assert due(root(summary(3), summary(4, **gate), summary(5)), {4: "delivered again"}) == 6
 

@@ -27,6 +27,7 @@ def test_the_seconds_come_first(cron):
         ("0 3 * * 1,", "has '' as the day of the week"),
         ("*/0 3 * * *", r"has '\*/0' as the minute"),
         ("1- 3 * * *", "has '1-' as the minute"),
+        ("0 22-2 * * *", "has '22-2' as the hour"),
     ],
 )
 def test_what_is_no_cron_expression_is_refused(cron, message):
