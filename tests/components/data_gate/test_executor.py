@@ -221,6 +221,7 @@ def test_damaged_statistics_of_the_served_version_are_named(gate, content):
     assert first.startswith("of a copy of the served version, ")
     assert "train_statistics.pb is damaged: " in first
     assert second == "go back to a sound version with `deepfm rollback`"
+    assert not stopped.value.of_data
 
 
 def test_the_newest_rows_are_held_against_the_training_rows_of_the_first_run_too(gate, statistics):
