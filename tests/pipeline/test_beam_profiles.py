@@ -5,9 +5,8 @@ from apache_beam.options.pipeline_options import (
     PortableOptions,
     SetupOptions,
     StandardOptions,
+    WorkerOptions,
 )
-from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
-from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from tfx.utils import dependency_utils
 from typer.testing import CliRunner
 
@@ -41,10 +40,13 @@ def test_portable_goes_to_the_job_service():
     assert options.view_as(SetupOptions).beam_plugins == ["tfx"]
 
 
-def test_dataflow_has_what_beam_itself_asks_for():
+def test_dataflow_goes_to_the_project_with_the_image():
     options = PipelineOptions(list(BeamConfig(profile=BeamProfile.DATAFLOW, options=DATAFLOW).args))
-    assert PipelineOptionsValidator(options, DataflowRunner()).validate() == []
-    assert options.view_as(GoogleCloudOptions).project == "deepfm"
+    assert options.view_as(StandardOptions).runner == "DataflowRunner"
+    cloud = options.view_as(GoogleCloudOptions)
+    assert (cloud.project, cloud.region, cloud.temp_location) == ("deepfm", "europe-west4", "gs://deepfm/tmp")
+    assert options.view_as(WorkerOptions).sdk_container_image == "registry.example/deepfm:1"
+    assert options.view_as(SetupOptions).beam_plugins == ["tfx"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tfx.dsl.components.common.resolver import Resolver
 
 import pipeline.source_fingerprint
 from components.ratings_example_gen.config import SpanConfig, SplitMethod
+from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.source_fingerprint import source_fingerprint
@@ -364,4 +365,4 @@ def test_where_it_runs_is_in_the_configuration(graph, folder):
     assert graph.pipeline_info.pipeline_root == str(folder / "runs" / "artifacts")
     assert graph.metadata_connection_config.sqlite.filename_uri == str(folder / "runs" / "metadata.sqlite")
     assert graph.enable_cache is True
-    assert graph.beam_pipeline_args == ["--runner=FnApiRunner"]
+    assert graph.beam_pipeline_args == list(BeamConfig().args)
