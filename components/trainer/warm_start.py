@@ -131,8 +131,8 @@ def take_over(
 ) -> dict[str, Entries]:
     """Move all weights of a new model towards those of the served one, or none.
 
-    An embedding goes with its vocabulary entry, whatever its index is now. A new entry begins with the
-    embedding of the OOV bucket that its hash had, so that the model says of it what it said before.
+    An embedding goes with its vocabulary entry, whatever its index is now. What is served of a new entry is
+    the embedding of the OOV bucket that its hash had: of all, what the model said of it before.
 
     Formula:
         w = share * w(served) + (1 - share) * w(initial)
