@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import getpass
 import sys
 import time
@@ -141,11 +142,11 @@ class _Days:
         root = self.request.config.root
         last = self.last or _yesterday()
         status, begun = 0, False
-        while due := retraining.next_due(
-            retraining.past_days(root), self.first or last, last, self._fingerprint
-        ):
+        # Each reads all files of its window; what changes meanwhile is for the next call.
+        fingerprint = functools.cache(self._fingerprint)
+        while due := retraining.next_due(retraining.past_days(root), self.first or last, last, fingerprint):
             request = self._request(due)
-            facts = {**request.facts, retraining.INPUT_FINGERPRINT: self._fingerprint(due)}
+            facts = {**request.facts, retraining.INPUT_FINGERPRINT: fingerprint(due)}
             if not begun:
                 say(f"{request.dataset.name}, {due} to {last}")
                 say(retraining_record.head())
