@@ -13,7 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from components.data_gate import days, drift, oov, requests
+from components.data_gate import days, drift, ids, oov, requests
 from components.data_gate.config import DataGateConfig, Kind
 from components.data_gate.report import Measurement, Report
 from components.errors import RunStoppedError
@@ -22,6 +22,7 @@ from components.ratings_example_gen.artifacts import SPANS
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN
 from components.served_model.properties import BASELINE_VERSION, NO_VERSION, TRAIN_STATISTICS
+from schema import features
 from serving import versions
 
 _SCHEMA_FILE = "schema.pbtxt"
@@ -45,7 +46,7 @@ def measure(
     data = _Data(
         train=drift.split_statistics(inputs["statistics"], SPLITS[TRAIN]),
         test=drift.split_statistics(inputs["statistics"], SPLITS[TEST]),
-        test_folder=artifact_utils.get_split_uris([inputs["examples"]], SPLITS[TEST])[0],
+        test_ids=ids.read(artifact_utils.get_split_uris([inputs["examples"]], SPLITS[TEST])[0]),
         schema=io_utils.SchemaReader().read(os.path.join(inputs["schema"].uri, _SCHEMA_FILE)),
         config=config,
     )
@@ -79,7 +80,7 @@ class _Data:
 
     train: DatasetFeatureStatisticsList
     test: DatasetFeatureStatisticsList
-    test_folder: str  # of the examples
+    test_ids: ids.Ids
     schema: schema_pb2.Schema
     config: DataGateConfig
 
@@ -106,14 +107,22 @@ class _Data:
 
     def oov(self, served: str, than: str) -> _Judged:
         """Look for the users and movies of the test split in a served version."""
-        return oov.unknown(self.test_folder, served, where=SPLITS[TEST], than=than, config=self.config)
+        return oov.unknown(self.test_ids, served, where=SPLITS[TEST], than=than, config=self.config)
 
     def newest(self) -> _Judged:
         """Hold the test split against the training split."""
         rows = drift.rows(self.test)
         if rows < self.config.min_newest_rows:
             return [], [f"newest rows: {rows:,} in {SPLITS[TEST]}, {self.config.min_newest_rows:,} needed"]
-        return self._skew(self.test, Kind.NEWEST, SPLITS[TEST]), []
+        found = self._skew(self.test, Kind.NEWEST, SPLITS[TEST])
+        users = ids.effective_users(self.test_ids[features.UID.name])
+        if users >= self.config.min_newest_users:
+            return found, []
+        of_users = {feature.name for feature in features.USER_FEATURES}
+        return [m for m in found if m.feature not in of_users], [
+            f"users of the newest rows: as telling as {users:.1f} with as many rows each, "
+            f"{self.config.min_newest_users:g} needed"
+        ]
 
     def requests(self, serving_dir: str) -> _Judged:
         """Hold the requests that were logged beside a serving folder against the training split."""

@@ -3,30 +3,27 @@
 import os
 
 import numpy as np
-import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from components.data_gate.config import DataGateConfig, Kind
+from components.data_gate.ids import Ids
 from components.data_gate.report import Measurement, measured
 from schema import features
 
-_BATCH_ROWS = 4096
-
 
 def unknown(
-    folder: str, model: str, *, where: str, than: str, config: DataGateConfig
+    ids: Ids, model: str, *, where: str, than: str, config: DataGateConfig
 ) -> tuple[list[Measurement], list[str]]:
     """Return the share of rows of each id that is out of the vocabulary, and what could not be judged.
 
     Args:
-      folder: of a split's tf.Examples.
+      ids: of a split.
       model: folder of the served SavedModel, whose assets hold its vocabularies.
       where: name of the split.
       than: the served version, in words.
       config: the bounds and the severity.
     """
     bounds = {features.UID.name: config.max_uid_oov, features.MID.name: config.max_mid_oov}
-    ids = _read_ids(folder, list(bounds))
     found, notes = [], []
     for feature in (features.UID, features.MID):
         path = os.path.join(model, "assets", feature.vocabulary_name)
@@ -50,14 +47,3 @@ def unknown(
                 )
             )
     return found, notes
-
-
-def _read_ids(folder: str, names: list[str]) -> dict[str, np.ndarray]:
-    """Return the ids of all rows, int64[n] each."""
-    spec = {name: tf.io.FixedLenFeature([], tf.int64) for name in names}
-    files = sorted(fileio.glob(os.path.join(folder, "*")))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH_ROWS)
-    batches = list(records.map(lambda batch: tf.io.parse_example(batch, spec)).as_numpy_iterator())
-    return {
-        name: np.concatenate([np.empty(0, np.int64), *(batch[name] for batch in batches)]) for name in names
-    }

@@ -1,5 +1,6 @@
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.statistics_gen.executor import tfdv  # before the rest of it can be imported
@@ -44,3 +45,18 @@ def statistics():
         return stats_impl.generate_statistics_in_memory(table, tfdv.StatsOptions())
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def write_ids():
+    """Write a file of examples that have a user and a movie."""
+
+    def write(path, pairs):
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for uid, mid in pairs:
+                example = tf.train.Example()
+                example.features.feature[features.UID.name].int64_list.value.append(uid)
+                example.features.feature[features.MID.name].int64_list.value.append(mid)
+                writer.write(example.SerializeToString())
+
+    return write

@@ -50,7 +50,7 @@ def ratings(**last_day):
 
 
 @pytest.fixture
-def gate(tmp_path, statistics):
+def gate(tmp_path, statistics, write_ids):
     """Run the gate on the anomalies of each split and what else is given; return the blessing's folder."""
 
     def run(
@@ -62,6 +62,7 @@ def gate(tmp_path, statistics):
         served=None,
         manifest=None,
         days=None,
+        uids=(),
         config=None,
     ):
         kinds = {
@@ -90,6 +91,7 @@ def gate(tmp_path, statistics):
             (tmp_path / "statistics" / f"Split-{split}" / "FeatureStats.pb").write_bytes(
                 (given or statistics()).SerializeToString()
             )
+        write_ids(tmp_path / "examples" / "Split-test" / "data-0.gz", [(uid, 1) for uid in uids])
         shutil.copy(features.SCHEMA_PATH, tmp_path / "schema" / "schema.pbtxt")
         artifacts["baseline_model"].set_int_custom_property(BASELINE_VERSION, version)
         if version:
@@ -232,6 +234,24 @@ def test_the_newest_rows_are_held_against_the_training_rows_of_the_first_run_too
         "What to do: look at the newest days. "
         "Deliver the data again, or if it is right, let it pass once with --accept-data.",
     ]
+
+
+def test_what_users_are_like_is_judged_where_there_are_enough(gate, statistics):
+    men = statistics(1000, **{features.GENDER.name: [["M"]] * 1000})
+    with pytest.raises(RunStoppedError) as stopped:
+        gate(test=men, uids=range(20))
+    assert str(stopped.value).splitlines()[1] == (
+        "  test: `gender`: L-infinity distance from the training split is 0.5, at most 0.4 allowed"
+    )
+
+
+def test_the_distance_of_a_few_users_is_chance(gate, statistics):
+    men = statistics(1000, **{features.GENDER.name: [["M"]] * 1000})
+    report = gate(test=men, uids=[1, 1, 1, 2])
+    assert report.notes[0] == (
+        "users of the newest rows: as telling as 1.6 with as many rows each, 20 needed"
+    )
+    assert {m.feature for m in report.measurements} == {features.GENRES.name, features.RATING.name}
 
 
 def test_anomalies_stop_the_run_and_are_listed(gate):

@@ -1,4 +1,4 @@
-import tensorflow as tf
+import numpy as np
 
 from components.data_gate.config import DataGateConfig, Severity
 from components.data_gate.oov import unknown
@@ -8,21 +8,13 @@ CONFIG = DataGateConfig(min_oov_rows=4, max_uid_oov=0.5, max_mid_oov=0.3, oov=Se
 
 
 def judged(tmp_path, pairs, vocabularies, config=CONFIG):
-    """Judge two files of examples by what a version knows."""
-    (tmp_path / "examples").mkdir()
-    for number, part in enumerate((pairs[:2], pairs[2:])):
-        with tf.io.TFRecordWriter(str(tmp_path / "examples" / f"data-{number}.gz"), "GZIP") as writer:
-            for uid, mid in part:
-                example = tf.train.Example()
-                example.features.feature[features.UID.name].int64_list.value.append(uid)
-                example.features.feature[features.MID.name].int64_list.value.append(mid)
-                writer.write(example.SerializeToString())
+    """Judge pairs of user and movie by what a version knows."""
+    uids, mids = np.array(pairs).T
     (tmp_path / "model" / "assets").mkdir(parents=True)
     for feature, text in vocabularies.items():
         (tmp_path / "model" / "assets" / feature.vocabulary_name).write_text(text)
-    return unknown(
-        str(tmp_path / "examples"), str(tmp_path / "model"), where="test", than="version 3", config=config
-    )
+    ids = {features.UID.name: uids, features.MID.name: mids}
+    return unknown(ids, str(tmp_path / "model"), where="test", than="version 3", config=config)
 
 
 PAIRS = [(1, 10), (1, 20), (2, 10), (3, 30)]
