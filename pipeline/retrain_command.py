@@ -47,7 +47,11 @@ def retrain(
     ] = None,
     first: Annotated[
         str | None,
-        typer.Option("--from", help="Day to begin with where none was done; the last one if not given."),
+        typer.Option(
+            "--from",
+            help="First day that may be due, so that days before it are left out; one that is done stays "
+            "done. If not given, the day after the last one done, or the last day where none was.",
+        ),
     ] = None,
     window: Window = 0,
     evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
@@ -68,8 +72,9 @@ def retrain(
 ) -> None:
     """Run the pipeline for each day that is due, in order, from the last one done on.
 
-    A day is the last one of its evaluation span, as with `deepfm run --date`. A day whose data or model a
-    gate refused is done, unless its data change before the next one is; one that is missing stays due.
+    A day is the last one of its evaluation span, as with `deepfm run --date`, which makes no day done. A day
+    whose data or model a gate refused is done, unless its data change before the next one is; one that is
+    missing stays due.
     """
     if every is not None and date is not None:
         raise stop("with --every the last day is yesterday, each time anew: leave --date out")
@@ -96,6 +101,8 @@ def retrain(
             first=begin,
             last=last,
         )
+        if begin:
+            retraining.require_forward(retraining.past_days(days.request.config.root), begin)
     except (DatasetError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     if show:
@@ -114,7 +121,7 @@ class _Days:
     """The days that a call looks after."""
 
     request: RunRequest  # of one of them
-    first: datetime.date | None
+    first: datetime.date | None  # that may be due; None for any
     last: datetime.date | None  # None stands for yesterday
 
     def catch_up(self) -> int:
@@ -144,7 +151,7 @@ class _Days:
         status, begun = 0, False
         # Each reads all files of its window; what changes meanwhile is for the next call.
         fingerprint = functools.cache(self._fingerprint)
-        while due := retraining.next_due(retraining.past_days(root), self.first or last, last, fingerprint):
+        while due := retraining.next_due(retraining.past_days(root), self.first, last, fingerprint):
             request = self._request(due)
             facts = {**request.facts, retraining.INPUT_FINGERPRINT: fingerprint(due)}
             if not begun:

@@ -36,8 +36,8 @@ class Days:
         self.home = folder / "runs" / "generated-days"
         self.serving = self.home / "serving" / "deepfm"
 
-    def start(self, last, **options):
-        command = ("--data", "days", "--from", str(FIRST), "--date", str(last), "--evaluation-days", "60")
+    def start(self, last, first=FIRST, **options):
+        command = ("--data", "days", "--from", str(first), "--date", str(last), "--evaluation-days", "60")
         return subprocess.Popen(
             [sys.executable, "-c", "from pipeline.cli import main; main()", "retrain", *command],
             cwd=self.folder,
@@ -48,9 +48,9 @@ class Days:
             **options,
         )
 
-    def call(self, last):
+    def call(self, last, first=FIRST):
         """Retrain up to a day; return the exit status and the lines printed."""
-        process = self.start(last)
+        process = self.start(last, first)
         printed, _ = process.communicate(timeout=300)
         return process.returncode, printed.splitlines()
 
@@ -163,3 +163,11 @@ def test_a_late_day_is_due_until_it_is_there(days, killed):
     assert versions.versions(days.serving)[-1] == int(done[-1]["version"])
     # Not again, until the day is delivered anew.
     assert days.call(THIRD) == (0, [f"generated-days: no day up to {THIRD} is due"])
+
+
+def test_a_day_before_those_that_are_done_is_refused(days, killed):
+    early = FIRST - datetime.timedelta(days=1)
+    status, printed = days.call(THIRD, first=early)
+    assert status == 1
+    assert len(printed) == 1
+    assert printed[0].startswith(f"--from {early} is too early: {FIRST} is done, ")
