@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import functools
 import getpass
+import signal
 import sys
 import time
 from pathlib import Path
@@ -60,7 +61,7 @@ def retrain(
     seed: Seed = 0,
     cold: Cold = False,
     every: Annotated[
-        float | None, typer.Option(min=0.01, help="Stay, and look again each time so many hours are over.")
+        float | None, typer.Option(min=0.001, help="Stay, and look again each time so many hours are over.")
     ] = None,
     show: Annotated[
         schedules.Clock | None,
@@ -74,7 +75,8 @@ def retrain(
 
     A day is the last one of its evaluation span, as with `deepfm run --date`, which makes no day done. A day
     whose data or model a gate refused is done, unless its data change before the next one is; one that is
-    missing stays due.
+    missing stays due. With --every the command ends by SIGTERM or Ctrl-C: with 0 while it waits, with 130
+    if that cut a day off.
     """
     if every is not None and date is not None:
         raise stop("with --every the last day is yesterday, each time anew: leave --date out")
@@ -108,12 +110,17 @@ def retrain(
     if show:
         _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()}, dataset.name)
         return
+    if every is None:
+        raise typer.Exit(days.catch_up())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service ends as by Ctrl-C
     while True:
         began = time.monotonic()
-        status = days.catch_up()
-        if every is None or status == INTERRUPTED:
-            raise typer.Exit(status)
-        time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
+        if days.catch_up() == INTERRUPTED:
+            raise typer.Exit(INTERRUPTED)
+        try:
+            time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
+        except KeyboardInterrupt:
+            raise typer.Exit from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

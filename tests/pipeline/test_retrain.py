@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import itertools
 import json
 import os
 import shutil
@@ -18,12 +19,25 @@ from tfx.orchestration import metadata
 from components.ratings_example_gen import spans
 from pipeline.dataset.days import split_by_day
 from pipeline.dataset.generated import generate
-from pipeline.job import ALREADY_RUNNING
+from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from schema import features
 from serving import release, versions
 
 FIRST, SECOND, THIRD = (datetime.date(2001, 1, number) for number in (1, 2, 3))
 KILLED_IN = ("RatingsExampleGen", "Trainer", "Pusher")
+
+
+def start(folder, *arguments, **options):
+    """Retrain on a folder's `days`, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", "retrain", "--data=days", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        **options,
+    )
 
 
 class Days:
@@ -37,16 +51,8 @@ class Days:
         self.serving = self.home / "serving" / "deepfm"
 
     def start(self, last, first=FIRST, **options):
-        command = ("--data", "days", "--from", str(first), "--date", str(last), "--evaluation-days", "60")
-        return subprocess.Popen(
-            [sys.executable, "-c", "from pipeline.cli import main; main()", "retrain", *command],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            **options,
-        )
+        dates = ("--from", str(first), "--date", str(last), "--evaluation-days", "60")
+        return start(self.folder, *dates, **options)
 
     def call(self, last, first=FIRST):
         """Retrain up to a day; return the exit status and the lines printed."""
@@ -171,3 +177,42 @@ def test_a_day_before_those_that_are_done_is_refused(days, killed):
     assert status == 1
     assert len(printed) == 1
     assert printed[0].startswith(f"--from {early} is too early: {FIRST} is done, ")
+
+
+def test_with_every_it_looks_again_until_it_is_told_to_end(tmp_path):
+    yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    folder = tmp_path / "days" / spans.folder(yesterday)
+    before = folder.with_name(spans.folder(yesterday - datetime.timedelta(days=1)))
+    generate(tmp_path / "days", ratings=2_000, users=50, movies=60, seed=3)
+    before.mkdir()
+    (tmp_path / "days" / "ratings.dat").rename(before / "ratings.dat")
+    late = tmp_path / "late"
+    late.mkdir()
+    (late / "ratings.dat").write_bytes(b"1::1::9::978480000\n" * 500)
+    options = ("--every=0.001", "--window=1", "--evaluation-days=1")
+    with start(tmp_path, f"--from={yesterday}", *options) as process:
+        assert process.stdout.readline().startswith(f"missing or late: {yesterday}; ")
+        late.rename(folder)
+        lines = list(itertools.takewhile(lambda line: not line.startswith("table "), process.stdout))
+        (told,) = (line for line in lines if line.startswith(str(yesterday)))
+        assert "refused by RatingsExampleGen: " in told
+        assert process.stdout.readline() == f"generated-days: no day up to {yesterday} is due\n"
+        time.sleep(0.3)  # until it waits
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert process.stdout.read() in ("", f"generated-days: no day up to {yesterday} is due\n")
+    # Delivered again, the day is due; this time the signal cuts it off.
+    shutil.copytree(before, folder / "version-2")
+    history = tmp_path / "runs" / "generated-days" / "history"
+    runs = set(history.iterdir())
+    with start(tmp_path, *options) as process:
+        assert process.stdout.readline() == f"generated-days, {yesterday} to {yesterday}\n"
+        while not set(history.iterdir()) - runs:
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        time.sleep(0.3)  # until its worker has begun
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == INTERRUPTED
+        assert process.stdout.read().splitlines()[1:] == [
+            "interrupted; the next run goes on from the last finished node"
+        ]
