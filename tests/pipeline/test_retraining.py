@@ -179,5 +179,8 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
         "done": "True",
     }
     assert [row["rmse_before"] for row in rows] == ["", "0.98765", "", "0.98765"]
-    assert "</svg>" in (home / "days.svg").read_text()
+    plot = (home / "days.svg").read_bytes()
+    assert b"</svg>" in plot
+    retraining_record.write(days, home)
+    assert (home / "days.svg").read_bytes() == plot
     assert sorted(path.name for path in home.iterdir()) == ["days.csv", "days.svg", "history"]
