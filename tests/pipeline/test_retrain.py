@@ -1,18 +1,25 @@
 """`deepfm retrain` in real processes: days in order, one call at a time, and calls that are killed."""
 
 import csv
+import dataclasses
 import datetime
+import io
 import itertools
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from components.ratings_example_gen import spans
+from components.ratings_example_gen.config import RunDays
+from pipeline import local
 from pipeline.dataset.days import split_by_day
 from pipeline.dataset.generated import generate
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
+from pipeline.run_options import RunRequest, find_dataset
 from schema import features
 from serving import release, versions
 
@@ -130,6 +137,34 @@ def test_a_day_before_those_that_are_done_is_refused(project, killed):
     assert status == 1
     assert len(printed) == 1
     assert printed[0].startswith(f"--from {early} is too early: {FIRST} is done, ")
+
+
+def test_a_run_for_a_person_leaves_the_days_as_they_are_and_what_old_runs_left_goes(project, killed):
+    days = table(project)
+    refused = project.summary()
+    assert Path(refused["rejected_rows"]).exists()
+    request = RunRequest(
+        dataset=find_dataset(str(project.folder / "days"), project.folder / "runs"),
+        runs=project.folder / "runs",
+        preset="default",
+        seed=0,
+        days=RunDays(run_date=str(SECOND), evaluation_days=60),
+    )
+    config = dataclasses.replace(request.config, keep_runs=1)
+    with local.locked(config.root) as lock:
+        outcome = local.run(config, request.facts, Console(file=io.StringIO()), lock)
+    assert (outcome.status, outcome.summary["pushed_version"]) == (0, 2)
+    # Beside it, what the first day made, whose version could be served again.
+    assert {node: len(list((config.artifacts / node).glob("*/*"))) for node in KILLED_IN} == {
+        "RatingsExampleGen": 6,
+        "Trainer": 4,
+        "Pusher": 2,
+    }
+    assert not Path(refused["rejected_rows"]).exists()
+    logs = list(project.home.glob("history/*/run.log"))
+    assert logs == [(project.home / "latest" / "run.log").resolve()]
+    assert call(project, THIRD) == (0, [f"generated-days: no day up to {THIRD} is due"])
+    assert table(project) == days
 
 
 def test_with_every_it_looks_again_until_it_is_told_to_end(new_project, tmp_path):
