@@ -109,6 +109,10 @@ def submit(
         str | None, typer.Option(help="Of a package of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
     window: Window = None,
+    accept_data: Annotated[
+        bool,
+        typer.Option("--accept-data", help="Let data pass that is not like before: DataGate only warns."),
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Also if there is a run for the day that did not fail.")
     ] = False,
@@ -126,6 +130,8 @@ def submit(
             raise stop(f"{package} is for a folder of days: give --date")
         day = None if date is None else RunDays(run_date=date, window_days=window or 0).last_day
         wanted = _wanted(read, day, window)
+        if accept_data:
+            wanted["parameters"]["accept_data"] = True
         if dry_run:
             _print_json({"pipeline": read.pipeline, "version": read.version, "runs": [wanted]})
             return

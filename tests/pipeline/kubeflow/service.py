@@ -213,8 +213,8 @@ def _check_run(body):
                     "nor user provided value",
                 )
             continue
-        wanted = str if definition["parameterType"] == "STRING" else int | float
-        if not isinstance(given[name], wanted):
+        wanted = {"STRING": (str,), "BOOLEAN": (bool,)}.get(definition["parameterType"], (int, float))
+        if type(given[name]) not in wanted:
             raise RefusedError(400, f"input parameter {name} requires type {definition['parameterType']}")
     if extra := given.keys() - definitions.keys():
         raise RefusedError(400, f"parameter(s) provided are not required by pipeline: {', '.join(extra)}")

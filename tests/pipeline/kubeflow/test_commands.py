@@ -259,6 +259,29 @@ def test_a_run_is_submitted_once(api, deepfm):
     assert len(api.has()["runs"]) == 2
 
 
+def test_data_that_stopped_a_run_is_accepted_for_one_run(api, deepfm):
+    deepfm("submit days.yaml --date 2000-12-31")
+    api.tell(ends={"2000-12-31": "FAILED"})
+    (stopped,) = api.has()["runs"]
+    while api._ask(f"/apis/v2beta1/runs/{stopped['run_id']}")["state"] != "FAILED":
+        pass
+    assert "submitted" in deepfm("submit days.yaml --date 2000-12-31 --accept-data")[1]
+    api.tell(ends={"2000-12-31": "SUCCEEDED"})
+    # The backfill that had ended there waits for it.
+    status, printed = deepfm("backfill days.yaml 2000-12-31 2001-01-01")
+    assert (status, [line.split(":")[0] for line in printed.splitlines()]) == (
+        0,
+        ["2000-12-31 runs", "2000-12-31 is done", "2001-01-01 runs", "2001-01-01 is done"],
+    )
+    assert [run["runtime_config"]["parameters"] for run in api.has()["runs"]] == [
+        {"run_date": "2000-12-31", "lag_days": 0},
+        {"run_date": "2000-12-31", "lag_days": 0, "accept_data": True},
+        {"run_date": "2001-01-01", "lag_days": 0},
+    ]
+    assert deepfm("submit flat.yaml --accept-data")[0] == 0
+    assert api.has()["runs"][-1]["runtime_config"]["parameters"] == {"accept_data": True}
+
+
 def test_a_run_of_a_flat_dataset_has_no_date(api, deepfm):
     for words in ("submitted", "is there, pending"):
         status, printed = deepfm("submit flat.yaml")
@@ -372,8 +395,8 @@ def test_what_the_service_refuses_is_told(api, deepfm, packages, tmp_path):
     text = (packages / "days.yaml").read_text()
     # A required parameter that no command knows of.
     changed = text.replace(
-        "parameters:\n      data_folder:",
-        "parameters:\n      unknown: {parameterType: STRING}\n      data_folder:",
+        "parameters:\n      accept_data:",
+        "parameters:\n      unknown: {parameterType: STRING}\n      accept_data:",
         1,
     )
     assert changed != text
