@@ -297,17 +297,14 @@ def _put(service: "Service", package: "Package", wanted: "Schedule") -> None:
 
 def _change(service: "Service", name: str, flag: str) -> None:
     """Pause, resume or delete what has a name."""
-    found = service.recurring_runs(name)
+    change, past = {
+        "--pause": (service.pause, "paused"),
+        "--resume": (service.resume, "resumed"),
+        "--delete": (service.delete, "deleted"),
+    }[flag]
+    found = change(name)
     if not found and flag != "--delete":
         raise stop(f"no schedule is named {name}: see `deepfm schedule --list`")
-    for one in found:
-        if flag == "--delete":
-            service.delete(one)
-        elif flag == "--pause":
-            service.pause(one)
-        else:
-            service.resume(one)
-    past = {"--pause": "paused", "--resume": "resumed", "--delete": "deleted"}[flag]
     say(f"schedule {name} {past}" if found else f"no schedule is named {name}")
 
 

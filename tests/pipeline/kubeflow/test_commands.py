@@ -1,5 +1,6 @@
 """`deepfm schedule`, `submit` and `backfill` against a process that serves Kubeflow Pipelines' API."""
 
+import itertools
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import kfp_server_api
 import pytest
 from typer.testing import CliRunner
 
@@ -155,10 +157,13 @@ def test_a_schedule_that_differs_is_replaced(api, schedule, changed):
     has = api.has()
     (after,) = has["recurring_runs"]
     assert after["recurring_run_id"] != before["recurring_run_id"]
-    assert has["requests"][-2:] == [
-        "DELETE /apis/v2beta1/recurringruns/ID",
+    assert has["requests"][-4:] == [
         "POST /apis/v2beta1/recurringruns",
+        "POST /apis/v2beta1/recurringruns/ID:disable",
+        "POST /apis/v2beta1/recurringruns/ID:enable",
+        "DELETE /apis/v2beta1/recurringruns/ID",
     ]
+    assert after["mode"] == "ENABLE"
     assert len(has["versions"]) == 1 + (changed.get("package") is not None)
     schedule(*options, **changed)
     assert api.has()["recurring_runs"] == [after]
@@ -190,6 +195,84 @@ def test_a_call_that_was_cut_off_is_made_up_for(api, schedule, deepfm, monkeypat
     has = api.has()
     assert [len(has[kind]) for kind in ("pipelines", "versions", "experiments", "recurring_runs")] == [1] * 4
     assert len(has["requests"]) == 4
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of the project catches it, and nothing cleans up."""
+
+
+@pytest.fixture
+def replace(schedule, monkeypatch):
+    """Ask for another schedule, cut off before a change if told so, from 0; return whether it was done."""
+    request = kfp_server_api.ApiClient.request
+
+    def run(cut_off=None):
+        count = itertools.count()
+
+        def counted(self, method, *arguments, **options):
+            if method != "GET" and next(count) == cut_off:
+                raise Killed
+            return request(self, method, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kfp_server_api.ApiClient, "request", counted)
+            try:
+                schedule(cron="30 4 * * *")
+            except Killed:
+                return False
+        return True
+
+    return run
+
+
+def settings(api):
+    """What there is, as time and mode, where no two may be on."""
+    found = [(one["trigger"]["cron_schedule"]["cron"], one["mode"]) for one in api.has()["recurring_runs"]]
+    assert [mode for _, mode in found].count("ENABLE") <= 1
+    assert found
+    return found
+
+
+OLD, NEW = "0 0 3 * * *", "0 30 4 * * *"
+ON, PAUSED = "ENABLE", "DISABLE"
+CUT_OFF = {  # what a call leaves that is cut off before its first, second, … change
+    ON: [[(OLD, ON)], [(OLD, ON), (NEW, PAUSED)], [(OLD, PAUSED), (NEW, PAUSED)], [(OLD, PAUSED), (NEW, ON)]],
+    PAUSED: [[(OLD, PAUSED)], [(OLD, PAUSED), (NEW, PAUSED)]],
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "cut_off"), [(m, n) for m, left in CUT_OFF.items() for n in range(len(left))]
+)
+def test_a_replacement_that_was_cut_off_is_finished(api, schedule, deepfm, replace, mode, cut_off):
+    """By the next call, which may be cut off as well, or once another was asked for in between."""
+
+    def leave():
+        api.tell(reset=True)
+        schedule()
+        if mode == PAUSED:
+            deepfm("schedule days.yaml --pause")
+        assert not replace(cut_off)
+        assert settings(api) == CUT_OFF[mode][cut_off]
+
+    for again in range(6):
+        leave()
+        done = replace(again)
+        settings(api)
+        replace()
+        assert settings(api) == [(NEW, mode)]
+        if done:
+            break
+    assert done
+    leave()
+    schedule(cron="0 9 * * *")
+    assert settings(api) == [("0 0 9 * * *", mode)]
+    for option, told in (("--pause", PAUSED), ("--resume", ON)):
+        leave()
+        assert deepfm(f"schedule days.yaml {option}")[0] == 0
+        assert [found for _, found in settings(api)] == [told]
+        replace()
+        assert settings(api) == [(NEW, told)]
 
 
 def test_several_of_one_name_become_one(api, schedule):
