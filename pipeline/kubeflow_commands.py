@@ -86,8 +86,9 @@ def schedule(
                 service_account=service_account,
             )
             if dry_run:
-                sent = {**vars(wanted), "max_concurrency": 1}
-                _print_json({"pipeline": read.pipeline, "version": read.version, "recurring_run": sent})
+                _print_json(
+                    {"pipeline": read.pipeline, "version": read.version, "recurring_run": vars(wanted)}
+                )
                 return
             _put(_service(host, namespace), read, wanted)
             return

@@ -57,6 +57,7 @@ class Schedule:
     catch_up: bool  # run each interval that was missed
     parameters: Mapping[str, str | int]
     service_account: str | None  # of the pods; None for the back end's own
+    max_concurrency: int = 1  # runs at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,9 @@ class RecurringRun:
     enabled: bool
     description: str
     version: Version
+    experiment_id: str
+    bounded: bool  # it begins or ends at some time
+    pipeline_root: str  # address of the artifacts; "" for the package's or the back end's own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,7 +198,7 @@ class Service:
           The new one; None if what was there is as wanted.
         """
         old = self._only(wanted.name)
-        if old and _as_wanted(old, wanted, version):
+        if old and _as_wanted(old, wanted, version, experiment_id):
             return None
         with _told(self._host):
             new = _recurring_run(
@@ -203,7 +207,7 @@ class Service:
                     wanted.name,
                     description=_TAKES_OVER.format(old.id) if old and old.enabled else None,
                     cron_expression=wanted.cron,
-                    max_concurrency=1,
+                    max_concurrency=wanted.max_concurrency,
                     no_catchup=not wanted.catch_up,
                     params=dict(wanted.parameters),
                     pipeline_id=version.pipeline_id,
@@ -336,9 +340,18 @@ def _kept(found: list[RecurringRun]) -> tuple[RecurringRun, bool]:
     return (taking_over or found)[-1], bool(taking_over)
 
 
-def _as_wanted(found: RecurringRun, wanted: Schedule, version: Version) -> bool:
+def _as_wanted(found: RecurringRun, wanted: Schedule, version: Version, experiment_id: str) -> bool:
+    """Return whether one is as `Service.schedule` makes it, but for being on."""
     account = wanted.service_account or found.schedule.service_account  # the back end names its own
-    return (found.schedule, found.version) == (dataclasses.replace(wanted, service_account=account), version)
+    made = dataclasses.replace(
+        found,
+        schedule=dataclasses.replace(wanted, service_account=account),
+        version=version,
+        experiment_id=experiment_id,
+        bounded=False,
+        pipeline_root="",
+    )
+    return found == made
 
 
 def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
@@ -352,6 +365,7 @@ def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
             catch_up=not found.no_catchup,
             parameters=(found.runtime_config and found.runtime_config.parameters) or {},
             service_account=found.service_account or None,
+            max_concurrency=int(found.max_concurrency or 0),
         ),
         enabled=found.mode == "ENABLE",
         description=found.description or "",
@@ -359,6 +373,9 @@ def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
             pipeline_id=reference.pipeline_id if reference else "",
             version_id=reference.pipeline_version_id if reference else "",
         ),
+        experiment_id=found.experiment_id,
+        bounded=bool(schedule and (schedule.start_time or schedule.end_time)),
+        pipeline_root=(found.runtime_config and found.runtime_config.pipeline_root) or "",
     )
 
 

@@ -298,10 +298,12 @@ async def tell(request):
 
 @routes.post("/testing")
 async def testing(request):
-    """Forget all; let runs of a date end in a state; let a recurring run be due; expand nothing."""
+    """Forget all; edit recurring runs; let runs of a date end in a state, or one be due; expand nothing."""
     order = await request.json()
     if order.get("reset"):
         STORE.__init__()
+    for recurring_run in STORE.recurring_runs.values():
+        recurring_run.update(order.get("edit", {}))
     STORE.ends |= order.get("ends", {})
     STORE.expand = order.get("expand", STORE.expand)
     for name, due in order.get("due", {}).items():

@@ -99,6 +99,12 @@ def deepfm(api, packages, monkeypatch):
     return run
 
 
+MADE = {
+    "max_concurrency": "1",
+    "no_catchup": True,
+    "trigger": {"cron_schedule": {"cron": "0 0 3 * * *"}},
+    "runtime_config": {"parameters": {"run_date": "[[ScheduledTime.2006-01-02]]", "lag_days": 1}},
+}
 NIGHTLY = ("schedule", "days.yaml", "--cron", "0 3 * * *", "--window", "30")
 
 
@@ -195,6 +201,36 @@ def test_a_call_that_was_cut_off_is_made_up_for(api, schedule, deepfm, monkeypat
     has = api.has()
     assert [len(has[kind]) for kind in ("pipelines", "versions", "experiments", "recurring_runs")] == [1] * 4
     assert len(has["requests"]) == 4
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"max_concurrency": "3"},
+        {"no_catchup": False},
+        {"experiment_id": "another"},
+        {"pipeline_version_reference": {"pipeline_id": "another", "pipeline_version_id": "another"}},
+        {"runtime_config": {"parameters": {"run_date": "[[ScheduledTime.2006-01-02]]", "lag_days": 7}}},
+        {"runtime_config": {**MADE["runtime_config"], "pipeline_root": "s3://another"}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 4 * * *"}}},
+        {"trigger": {"periodic_schedule": {"interval_second": "60"}}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 3 * * *", "start_time": "2002-01-01T00:00:00Z"}}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 3 * * *", "end_time": "2002-01-01T00:00:00Z"}}},
+    ],
+)
+def test_a_schedule_that_was_edited_by_hand_is_put_right(api, schedule, edited):
+    def kept():
+        (found,) = api.has()["recurring_runs"]
+        return {name: found[name] for name in (*MADE, "pipeline_version_reference", "experiment_id", "mode")}
+
+    schedule()
+    made = kept()
+    assert MADE.items() <= made.items()
+    api.tell(edit=edited)
+    assert kept() == made | edited
+    assert not schedule().strip().endswith("as it was")
+    assert kept() == made
+    assert schedule().strip().endswith("as it was")
 
 
 class Killed(BaseException):
