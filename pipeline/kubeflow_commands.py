@@ -200,11 +200,19 @@ def manifests(
     storage_class: Annotated[
         str | None, typer.Option(help="Of the volumes; the cluster's default if not given.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            help="Host of the object store that s3:// addresses are of, as s3.amazonaws.com; its key is in "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        ),
+    ] = "",
     pipeline_root: Annotated[
         str,
-        typer.Option(help="Address of the artifacts, s3:// or minio://; its key is in AWS_ACCESS_KEY_ID."),
+        typer.Option(
+            help="Of --endpoint: address of the artifacts of runs that name none, s3:// or minio://."
+        ),
     ] = "",
-    endpoint: Annotated[str, typer.Option(help="Host of the object store.")] = "s3.amazonaws.com",
     region: Annotated[str, typer.Option(help="Of the object store.")] = "us-east-1",
     tls: Annotated[bool, typer.Option(help="Whether the object store speaks TLS.")] = True,
     namespace: Annotated[str, typer.Option(help="Where the runs' pods are.")] = "kubeflow",
@@ -214,20 +222,22 @@ def manifests(
     from pipeline.kubeflow.manifests import ClusterConfig, StoreConfig  # noqa: PLC0415
     from pipeline.kubeflow.manifests import manifests as objects  # noqa: PLC0415
 
+    if pipeline_root and not endpoint:
+        raise stop(f"{pipeline_root} needs the host of its store: --endpoint, as s3.amazonaws.com")
     keys = [os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if pipeline_root and not all(keys):
-        raise stop(f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of {pipeline_root}")
+    if endpoint and not all(keys):
+        raise stop(f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of {endpoint}")
     try:
         store = (
             StoreConfig(
-                pipeline_root=pipeline_root,
+                endpoint=endpoint,
                 access_key=keys[0],
                 secret_key=keys[1],
-                endpoint=endpoint,
                 region=region,
                 tls=tls,
+                pipeline_root=pipeline_root,
             )
-            if pipeline_root
+            if endpoint
             else None
         )
         config = ClusterConfig(

@@ -5,8 +5,10 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from typer.testing import CliRunner
 
 from components.ratings_example_gen.config import SpanConfig
+from pipeline import cli
 from pipeline.config import KubeflowConfig, TaskConfig
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
@@ -195,6 +197,26 @@ def test_ratings_in_an_object_store_come_with_its_key(config):
         "AWS_ENDPOINT_URL": "endpoint",
         "AWS_DEFAULT_REGION": "region",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--data /mnt/days", False),
+        ("--data gs://ratings/days --pipeline-root minio://bucket", False),
+        ("--data s3://ratings/days", True),
+        ("--data /mnt/days --pipeline-root s3://bucket", True),
+    ],
+)
+def test_who_compiles_a_package_for_a_store_is_told_what_the_cluster_needs(
+    tmp_path, monkeypatch, options, told
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    line = f"compile {tmp_path / 'p.yaml'} --image i --dataset small --root /mnt/runs {options}"
+    done = CliRunner().invoke(cli.app, line.split())
+    assert done.exit_code == 0
+    needs = "the cluster needs the key of its s3:// addresses: `deepfm manifests --endpoint HOST`\n"
+    assert done.output.endswith(needs) is told
 
 
 def test_every_type_of_the_project_s_artifacts_is_known(config):
