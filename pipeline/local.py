@@ -201,7 +201,10 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
         "worst slices",
         escape(", ".join(f"{s} {slices[s]['rmse']:.4f} ({slices[s]['count']:,})" for s in worst)),
     )
-    table.add_row("baseline", summary["evaluation"]["baseline"])
+    baseline = escape(summary["evaluation"]["baseline"])
+    if summary["evaluation"]["baseline_version"] and not summary["evaluation"]["compared"]:
+        baseline = f"[yellow]{baseline}[/]"
+    table.add_row("baseline", baseline)
     blessed = "[green]yes[/]" if summary["blessed"] else "[red]no[/]"
     table.add_row("blessed", "\n".join([blessed, *map(escape, summary["blessing_reasons"][:5])]))
     version = summary["pushed_version"]

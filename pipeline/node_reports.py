@@ -94,10 +94,11 @@ def _trainer(artifacts: Artifacts) -> NodeReport:
 
 def _evaluator(artifacts: Artifacts) -> NodeReport:
     evaluation = read_evaluation(artifacts["evaluation"].uri)
-    overall = evaluation.overall
+    overall, comparison = evaluation.overall, evaluation.comparison
     return NodeReport(
         f"test RMSE {overall.rmse:.4f}, MAE {overall.mae:.4f}; "
-        + ("blessed" if evaluation.blessed else "not blessed"),
+        + ("blessed" if evaluation.blessed else "not blessed")
+        + (f"; {comparison.text}" if comparison.left_out else ""),
         {
             "metrics": {
                 "test": {
@@ -108,7 +109,10 @@ def _evaluator(artifacts: Artifacts) -> NodeReport:
             "evaluation": {
                 "blessed": evaluation.blessed,
                 "reasons": list(evaluation.reasons),
-                "baseline": evaluation.baseline,
+                "baseline": comparison.text,
+                "baseline_version": comparison.version,
+                "compared": not comparison.reason,
+                "not_compared": comparison.reason,
                 "baseline_rmse": overall.baseline_rmse,
             },
         },
