@@ -132,7 +132,7 @@ def read_evaluation(folder: str) -> Evaluation:
         overall=next(s for s in found if not s.feature),
         slices=tuple(s for s in found if s.feature),
         blessed=validation.validation_ok,
-        reasons=tuple(reasons),
+        reasons=tuple(dict.fromkeys(reasons)),  # two bounds may fail for one reason
         comparison=Comparison.read(folder),
     )
 
@@ -167,6 +167,8 @@ def _reason(failure: Any) -> str:
         return f"{name}: {failure.message.strip()}"
     value = failure.metric_value.double_value.value
     allowed = failure.metric_threshold.value_threshold.upper_bound.value
+    if math.isnan(value):
+        return "the model predicts no number for a test row"
     if name == rating_errors.RELATIVE_RMSE and math.isinf(value):
         return "all ratings are equal, so that no model can be better than the best constant prediction"
     return _REASONS[name].format(value=value, allowed=allowed)

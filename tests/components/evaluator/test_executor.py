@@ -257,6 +257,13 @@ def test_a_model_that_cannot_be_compared_is_judged_by_its_own_error(
     assert found.overall.baseline_rmse == (None if math.isnan(served) else pytest.approx(served))
 
 
+@pytest.mark.parametrize("of_days", [False, True])
+def test_a_model_that_predicts_no_number_is_not_blessed(evaluate, of_days):
+    found = evaluate((0.5, math.nan), of_days=of_days)
+    assert found.reasons == ("overall: the model predicts no number for a test row",)
+    assert math.isnan(found.overall.rmse)
+
+
 def test_on_days_of_equal_ratings_no_model_is_judged_fit(evaluate, tmp_path):
     examples = write_examples(tmp_path / "examples", itertools.product(range(USERS), ROWS[:1]))
     found = evaluate((0.5, 0.5), of_days=True, examples=examples)
