@@ -128,6 +128,11 @@ def read_evaluation(folder: str) -> Evaluation:
         for failed in validation.metric_validations_per_slice
         for failure in failed.failures
     ]
+    reasons += [
+        f"{OVERALL}: no test row has `{feature}`, by which it is to be judged"
+        for missing in validation.missing_slices
+        for feature in missing.feature_keys
+    ]
     return Evaluation(
         overall=next(s for s in found if not s.feature),
         slices=tuple(s for s in found if s.feature),

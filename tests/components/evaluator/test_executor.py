@@ -264,6 +264,12 @@ def test_a_model_that_predicts_no_number_is_not_blessed(evaluate, of_days):
     assert math.isnan(found.overall.rmse)
 
 
+def test_a_feature_that_no_test_row_has_is_named(evaluate, tmp_path):
+    rows = itertools.product(range(USERS), [(gender, [], rating) for gender, _, rating in ROWS])
+    found = evaluate((0.5, 0.5), examples=write_examples(tmp_path / "examples", rows))
+    assert found.reasons == ("overall: no test row has `genres`, by which it is to be judged",)
+
+
 def test_on_days_of_equal_ratings_no_model_is_judged_fit(evaluate, tmp_path):
     examples = write_examples(tmp_path / "examples", itertools.product(range(USERS), ROWS[:1]))
     found = evaluate((0.5, 0.5), of_days=True, examples=examples)
