@@ -1,4 +1,4 @@
-"""What is said on the terminal, and in summary.json, of a comparison with the served model."""
+"""What is said on the terminal, and in summary.json, of what a node did not do."""
 
 import io
 
@@ -13,6 +13,7 @@ from components.evaluator.eval_config import eval_config
 from components.evaluator.results import Comparison, why_not_judged
 from pipeline import local, node_reports
 from schema import features
+from serving import release, versions
 
 ROWS = 12
 
@@ -49,8 +50,8 @@ def report(tmp_path_factory):
     return run
 
 
-def shown(found):
-    """Return the row `baseline` of the summary at the end of a run, with the codes of its colours."""
+def shown(found, row):
+    """Return a row of the summary at the end of a run, with the codes of its colours."""
     summary = {
         "dataset": {"generated": False, "name": "small", "noise_floor_rmse": None},
         "rows_read": ROWS,
@@ -61,15 +62,19 @@ def shown(found):
         "blessed": True,
         "blessing_reasons": [],
         "pushed_version": None,
+        "served_instead": None,
         "seconds": 1.0,
         "cached_nodes": [],
         "seconds_by_node": {},
         "report": "report.html",
+        "serving_dir": "serving",
+        "metrics": {"test": {"overall": {"rmse": 0.25, "mae": 0.25, "count": ROWS}}},
+        "evaluation": {"baseline": "compared with version 7", "baseline_version": 7, "compared": True},
         **found.summary,
     }
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=200)
     local._show_summary(summary, console)
-    (line,) = [line for line in console.file.getvalue().splitlines() if "baseline" in line]
+    (line,) = [line for line in console.file.getvalue().splitlines() if row in line]
     return line
 
 
@@ -86,7 +91,7 @@ def test_a_comparison_that_was_not_made_is_told_as_a_warning(report):
         "not_compared": "12 test rows, 200 are needed",
         "baseline_rmse": 0.5,
     }
-    assert f"\x1b[33m{text}\x1b[0m" in shown(found)
+    assert f"\x1b[33m{text}\x1b[0m" in shown(found, "baseline")
 
 
 @pytest.mark.parametrize(
@@ -105,5 +110,35 @@ def test_where_nothing_was_left_out_there_is_no_warning(report, comparison, text
     assert found.text == "test RMSE 0.2500, MAE 0.2500; blessed"
     assert found.summary["evaluation"]["baseline"] == text
     assert found.summary["evaluation"]["compared"] is compared
-    assert text in shown(found)
-    assert "\x1b[33m" not in shown(found)
+    assert text in shown(found, "baseline")
+    assert "\x1b[33m" not in shown(found, "baseline")
+
+
+@pytest.fixture
+def pushed(tmp_path):
+    """Versions 1 and 2, of which the last is released; what the Pusher says of the last."""
+    serving = tmp_path / "serving"
+    model = tmp_path / "model"
+    model.mkdir()
+    for version in (1, 2):
+        (model / versions.SAVED_MODEL).write_text(str(version))
+        release.publish(serving, versions.publish(model, serving, fingerprint=str(version)))
+    artifact = standard_artifacts.PushedModel()
+    artifact.set_int_custom_property("pushed", 1)
+    artifact.set_string_custom_property("pushed_version", "2")
+    artifact.set_string_custom_property("pushed_destination", f"{serving}/2")
+    return artifact
+
+
+def test_a_pushed_version_is_the_served_one(pushed):
+    found = node_reports.report("Pusher", {"pushed_model": pushed})
+    assert (found.text, found.summary) == ("version 2", {"pushed_version": 2, "served_instead": None})
+    assert shown(found, "pushed").rstrip().endswith("version 2")
+
+
+def test_a_version_that_a_rollback_keeps_from_being_served_is_told(pushed, tmp_path):
+    release.rollback(tmp_path / "serving", "worse")
+    found = node_reports.report("Pusher", {"pushed_model": pushed})
+    assert found.text == "version 2, which was served before; version 1 stays served"
+    assert found.summary == {"pushed_version": 2, "served_instead": 1}
+    assert "version 2, which was served before; \x1b[33mversion 1 stays served" in shown(found, "pushed")
