@@ -95,6 +95,7 @@ class PipelineConfig:
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
+    keep_runs: int = 30  # newest ones on this machine whose artifacts and logs stay on the disk, at least 1
     beam: BeamConfig = dataclasses.field(default_factory=BeamConfig)  # of the nodes that run on Beam
 
     def __post_init__(self) -> None:
@@ -102,9 +103,9 @@ class PipelineConfig:
             raise ValueError(f"`dataset` must be a folder's name, got {self.dataset!r}")
         if self.noise_floor_rmse is not None and not self.noise_floor_rmse >= 0:
             raise ValueError(f"`noise_floor_rmse` must not be negative, got {self.noise_floor_rmse}")
-
-        if self.keep_versions < 1:
-            raise ValueError(f"`keep_versions` must be at least 1, got {self.keep_versions}")
+        for name in ("keep_versions", "keep_runs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
 
     @property
     def name(self) -> str:

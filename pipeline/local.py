@@ -102,8 +102,7 @@ def run(
         worker.stdin.write(pickle.dumps(job))
         worker.stdin.flush()
     try:
-        with os.fdopen(reader, encoding="utf-8") as stream:
-            told = _show(stream, console, brief)
+        told = _show(os.fdopen(reader, encoding="utf-8"), console, brief)
         status = worker.wait()
     except KeyboardInterrupt:
         worker.kill()
@@ -128,8 +127,9 @@ def _show(stream: IO[str], console: Console, brief: bool) -> bool:
     arrived: queue.Queue[events.Event | None] = queue.Queue()
 
     def read() -> None:
-        for event in events.read_events(stream):
-            arrived.put(event)
+        with stream:  # which ends with the worker; Ctrl-C comes before that
+            for event in events.read_events(stream):
+                arrived.put(event)
         arrived.put(None)
 
     threading.Thread(target=read, daemon=True).start()

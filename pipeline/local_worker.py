@@ -26,7 +26,7 @@ from tfx.types import artifact_utils
 
 from components import progress
 from components.errors import RunStoppedError
-from pipeline import events, node_reports
+from pipeline import events, node_reports, retention
 from pipeline.beam_errors import own_words
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
@@ -183,6 +183,7 @@ def run(job: Job) -> int:
             _run.events.write(events.Event(events.FAILED, _run.current, cause(error)))
     _run.summary["seconds"] = round(time.monotonic() - start, 3)
     _write_summary(job)
+    _remove_old(job.config)
     return status
 
 
@@ -209,6 +210,16 @@ def _write_summary(job: Job) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(os.path.relpath(job.run_folder, link.parent))
     fresh.rename(link)
+
+
+def _remove_old(config: PipelineConfig) -> None:
+    """Remove what old runs left; the run that has ended stays what it is where that cannot be done."""
+    try:
+        retention.remove_old(config, nodes=len(create_pipeline(config).components))
+    except OSError as error:
+        logging.exception("what old runs left could not be removed")
+        text = f"what old runs left could not be removed: {error}"
+        _run.events.write(events.Event(events.FAILED, "", text))
 
 
 def _exit_with_parent() -> None:

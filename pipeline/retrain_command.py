@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import functools
 import getpass
+import signal
 import sys
 import time
 from pathlib import Path
@@ -47,7 +48,11 @@ def retrain(
     ] = None,
     first: Annotated[
         str | None,
-        typer.Option("--from", help="Day to begin with where none was done; the last one if not given."),
+        typer.Option(
+            "--from",
+            help="First day that may be due, so that days before it are left out; one that is done stays "
+            "done. If not given, the day after the last one done, or the last day where none was.",
+        ),
     ] = None,
     window: Window = 0,
     evaluation_days: EvaluationDays = SpanConfig.evaluation_days,
@@ -56,7 +61,7 @@ def retrain(
     seed: Seed = 0,
     cold: Cold = False,
     every: Annotated[
-        float | None, typer.Option(min=0.01, help="Stay, and look again each time so many hours are over.")
+        float | None, typer.Option(min=0.001, help="Stay, and look again each time so many hours are over.")
     ] = None,
     show: Annotated[
         schedules.Clock | None,
@@ -68,8 +73,10 @@ def retrain(
 ) -> None:
     """Run the pipeline for each day that is due, in order, from the last one done on.
 
-    A day is the last one of its evaluation span, as with `deepfm run --date`. A day whose data or model a
-    gate refused is done, unless its data change before the next one is; one that is missing stays due.
+    A day is the last one of its evaluation span, as with `deepfm run --date`, which makes no day done. A day
+    whose data or model a gate refused is done, unless its data change before the next one is; one that is
+    missing stays due. With --every the command ends by SIGTERM or Ctrl-C: with 0 while it waits, with 130
+    if that cut a day off.
     """
     if every is not None and date is not None:
         raise stop("with --every the last day is yesterday, each time anew: leave --date out")
@@ -96,17 +103,24 @@ def retrain(
             first=begin,
             last=last,
         )
+        if begin:
+            retraining.require_forward(retraining.past_days(days.request.config.root), begin)
     except (DatasetError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     if show:
         _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()}, dataset.name)
         return
+    if every is None:
+        raise typer.Exit(days.catch_up())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service ends as by Ctrl-C
     while True:
         began = time.monotonic()
-        status = days.catch_up()
-        if every is None or status == INTERRUPTED:
-            raise typer.Exit(status)
-        time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
+        if days.catch_up() == INTERRUPTED:
+            raise typer.Exit(INTERRUPTED)
+        try:
+            time.sleep(max(0.0, every * 3600 - (time.monotonic() - began)))
+        except KeyboardInterrupt:
+            raise typer.Exit from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +128,7 @@ class _Days:
     """The days that a call looks after."""
 
     request: RunRequest  # of one of them
-    first: datetime.date | None
+    first: datetime.date | None  # that may be due; None for any
     last: datetime.date | None  # None stands for yesterday
 
     def catch_up(self) -> int:
@@ -144,7 +158,7 @@ class _Days:
         status, begun = 0, False
         # Each reads all files of its window; what changes meanwhile is for the next call.
         fingerprint = functools.cache(self._fingerprint)
-        while due := retraining.next_due(retraining.past_days(root), self.first or last, last, fingerprint):
+        while due := retraining.next_due(retraining.past_days(root), self.first, last, fingerprint):
             request = self._request(due)
             facts = {**request.facts, retraining.INPUT_FINGERPRINT: fingerprint(due)}
             if not begun:

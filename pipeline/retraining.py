@@ -14,14 +14,14 @@ from pipeline.summaries import history
 from schema import features
 
 INPUT_FINGERPRINT = "input_fingerprint"
-"""Entry of summary.json: identity of what the run of a day read."""
+"""Entry of summary.json: identity of what the run of a day read. A run that a person asked for has none."""
 
 _ONE_DAY = datetime.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Day:
-    """The last run for a day."""
+    """The last run of a schedule for a day."""
 
     day: datetime.date
     rows: int | None  # that it trained on
@@ -36,7 +36,7 @@ class Day:
     decision: str  # what became of the model, for people
     reason: str  # of a model that was not pushed, or not compared with the served one
     done: bool  # the run came to an end: its model was pushed, or a gate refused it or its data
-    input_fingerprint: str | None  # of what it read; None of a run that was not for a schedule
+    input_fingerprint: str  # of what it read
 
     @property
     def refused(self) -> bool:
@@ -45,16 +45,17 @@ class Day:
 
 
 def past_days(root: Path) -> list[Day]:
-    """Return the days that runs on a dataset were for, the oldest first, each with its last run.
+    """Return the days that runs of a schedule were for, the oldest first, each with its last run.
 
-    A run that came to an end counts before a later one that did not.
+    A run that came to an end counts before a later one that did not. What a person ran for a day besides
+    makes no day done: it may have been a later day, or with other options.
 
     Args:
         root: Everything that runs on the dataset leave behind.
     """
     days: dict[datetime.date, Day] = {}
     for summary in history(root):
-        if not summary.get("spans"):
+        if not summary.get(INPUT_FINGERPRINT):
             continue
         day = day_of(summary)
         if day.done or day.day not in days or not days[day.day].done:
@@ -83,13 +84,32 @@ def day_of(summary: dict[str, Any]) -> Day:
         decision=decision,
         reason=reason,
         done=summary["state"] == "succeeded" or summary.get("data_refused", False),
-        input_fingerprint=summary.get(INPUT_FINGERPRINT),
+        input_fingerprint=summary[INPUT_FINGERPRINT],
     )
+
+
+def require_forward(past: Sequence[Day], first: datetime.date) -> None:
+    """Refuse to begin with a day that a later one has overtaken.
+
+    Args:
+        past: Of `past_days`.
+        first: The first day that may be due.
+
+    Raises:
+        ValueError: It was not done, but a later one was.
+    """
+    done = [day.day for day in past if day.done]
+    later = [day for day in done if day > first]
+    if later and first not in done:
+        raise ValueError(
+            f"--from {first} is too early: {later[0]} is done, and an older model would take the place of a "
+            f"newer one; leave --from out, or run that day alone: `deepfm run --date {first}`"
+        )
 
 
 def next_due(
     past: Sequence[Day],
-    first: datetime.date,
+    first: datetime.date | None,
     last: datetime.date,
     fingerprint: Callable[[datetime.date], str],
 ) -> datetime.date | None:
@@ -100,16 +120,17 @@ def next_due(
 
     Args:
         past: Of `past_days`.
-        first: Where to begin if no day is done.
+        first: The first day that may be due; None for any, and for the last one where none is done.
         last: The last day that may be due.
         fingerprint: Returns the identity of what a run for a day would read.
     """
     done = [day for day in past if day.done]
-    refused = list(itertools.takewhile(lambda day: day.refused, reversed(done)))
-    for day in reversed(refused):
-        if day.day <= last and fingerprint(day.day) != day.input_fingerprint:
+    refused = itertools.takewhile(lambda day: day.refused, reversed(done))
+    again = [day for day in refused if day.day <= last and (first is None or day.day >= first)]
+    for day in reversed(again):
+        if fingerprint(day.day) != day.input_fingerprint:
             return day.day
-    due = done[-1].day + _ONE_DAY if done else first
+    due = max(first or datetime.date.min, done[-1].day + _ONE_DAY) if done else first or last
     return due if due <= last else None
 
 

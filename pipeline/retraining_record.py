@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.figure import Figure
 
+from components.model_report import style
 from pipeline.retraining import Day
 
 CSV_FILE: Final = "days.csv"
@@ -22,15 +23,7 @@ PLOT_FILE: Final = "days.svg"
 _HEADS: Final = ("day", "rows", "new users", "new movies", "RMSE before", "after", "seconds", "decision")
 _WIDTHS: Final = (10, 11, 9, 10, 11, 6, 7, 0)
 _REASON: Final = 70  # characters
-_SETTINGS: Final[dict[Any, Any]] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "font.size": 9.0,
-    "svg.hashsalt": "retraining_record",  # the same days give the same bytes
-}
+_SETTINGS: Final[dict[Any, Any]] = {**style.SETTINGS, "grid.color": "#dddddd"}
 
 
 def head() -> str:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from components.evaluator.results import SliceMetrics
+from components.model_report import style
 from components.model_report.findings import Rejection
 from components.model_report.labels import LabelledSlice, SliceGroup
 from components.trainer.history import Epoch, best_epoch
@@ -45,9 +46,8 @@ _CHARACTERS: Final = 14.0  # of a label, at most, on an inch
 _STEPS: Final = (1, 2, 5, 10)  # between ticks, times a power of ten
 _SMALLEST_CALIBRATION_SPAN: Final = 0.05  # so that a deviation of nothing looks like nothing
 _SETTINGS: Final[dict[Any, Any]] = {
+    **style.SETTINGS,
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "model_report",  # the same figure gives the same bytes
-    "font.size": 9.0,
     "text.parse_math": False,
     "text.color": _INK,
     "axes.edgecolor": _GRID,
@@ -55,10 +55,6 @@ _SETTINGS: Final[dict[Any, Any]] = {
     "axes.titlecolor": _MUTED,
     "axes.titlesize": 9.0,
     "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
     "grid.color": _GRID,
     "grid.linewidth": 0.7,
     "xtick.color": _GRID,

@@ -156,3 +156,9 @@ def test_what_reads_outside_the_graph_is_not_cached():
         "DataGate",
         "Pusher",
     }
+
+
+@pytest.mark.parametrize("name", ["keep_versions", "keep_runs"])
+def test_what_stays_is_one_at_least(config, name):
+    with pytest.raises(ValueError, match=f"^`{name}` must be at least 1, got 0$"):
+        dataclasses.replace(config, **{name: 0})

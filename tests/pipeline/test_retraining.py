@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from pipeline import retraining_record
-from pipeline.retraining import next_due, past_days
+from pipeline.retraining import next_due, past_days, require_forward
 
 
 def day(number):
@@ -76,26 +76,53 @@ def root(tmp_path):
     return write
 
 
-def due(root, fingerprints=None, first=3, last=6):
+def due(root, fingerprints=None, first=None, last=6):
     """Return the number of the day that is due."""
     changed = {} if fingerprints is None else fingerprints
 
     def fingerprint(asked):
         return changed.get(asked.day, f"data-{asked.day}")
 
-    found = next_due(past_days(root), day(first), day(last), fingerprint)
+    found = next_due(past_days(root), first and day(first), day(last), fingerprint)
     return found and found.day
 
 
 def test_the_day_after_the_last_one_done_is_due(root):
-    assert due(root()) == 3
-    assert due(root(), first=7) is None
+    assert due(root()) == 6
     assert due(root(summary(3), summary(4))) == 5
     assert due(root(summary(3), summary(4)), last=4) is None
     assert due(root(summary(3), summary(4)), last=2) is None
 
 
-@pytest.mark.parametrize("left", [None, summary(4, **BROKEN), {"spans": None}])
+def test_no_day_before_the_first_that_may_be_due_is(root):
+    assert due(root(), first=3) == 3
+    assert due(root(), first=7) is None
+    done = root(summary(3), summary(4, **REFUSED))
+    assert [due(done, first=number) for number in (3, 4, 5, 6, 7)] == [5, 5, 5, 6, None]
+    mended = {4: "delivered again"}
+    assert [due(done, mended, first=number) for number in (3, 4, 5)] == [4, 4, 5]
+
+
+def test_days_go_forward_only(root):
+    require_forward(past_days(root()), day(3))
+    done = past_days(root(summary(3), summary(4), summary(6), summary(7, **BROKEN)))
+    for number in (3, 4, 6, 7, 8):
+        require_forward(done, day(number))
+    for number, later in ((2, 3), (5, 6)):
+        with pytest.raises(ValueError, match=f"^--from {day(number)} is too early: {day(later)} is done, "):
+            require_forward(done, day(number))
+
+
+def test_what_a_person_ran_for_a_later_day_leaves_the_days_between_due(root):
+    by_hand = {"input_fingerprint": None}
+    assert due(root(summary(3), summary(5, **by_hand))) == 4
+    # With other options, or with data that a gate had refused.
+    home = root(summary(3), summary(4, **REFUSED), summary(4, **by_hand), summary(5, **by_hand))
+    assert due(home) == 5
+    assert [(found.day, found.version) for found in past_days(home)] == [(day(3), 3), (day(4), None)]
+
+
+@pytest.mark.parametrize("left", [None, summary(4, **BROKEN), {"input_fingerprint": "data-4"}])
 def test_a_day_whose_run_was_killed_or_broke_is_due_again(root, left):
     assert due(root(summary(3), left)) == 4
 
@@ -119,7 +146,9 @@ def test_a_refused_day_is_due_again_only_if_its_data_have_changed(root, gate):
 
 
 def test_a_run_without_days_and_a_damaged_summary_are_none_of_them(root):
-    home = root(summary(3, spans=None), summary(4))
+    flat = summary(3, spans=None)
+    del flat["input_fingerprint"]
+    home = root(flat, summary(4))
     (home / "history" / "0001" / "summary.json").write_text("{")
     assert past_days(home) == []
 
@@ -161,5 +190,8 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
     assert [row["rmse_before"] for row in rows] == ["", "0.98765", "", "0.98765", "0.98765"]
     assert rows[4]["decision"] == "version 8, not compared with version 7"
     assert rows[4]["reason"] == "143 test rows, 200 are needed"
-    assert "</svg>" in (home / "days.svg").read_text()
+    plot = (home / "days.svg").read_bytes()
+    assert b"</svg>" in plot
+    retraining_record.write(days, home)
+    assert (home / "days.svg").read_bytes() == plot
     assert sorted(path.name for path in home.iterdir()) == ["days.csv", "days.svg", "history"]

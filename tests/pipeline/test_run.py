@@ -1,22 +1,18 @@
 """The graph end to end, in real processes, on a copy of the project that may be edited."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ml_metadata.proto.metadata_store_pb2 import Execution
-from tfx.orchestration import metadata
 
 from pipeline.dataset.generated import generate
+from pipeline.dataset.layout import read_marker
 from schema import features
 from serving import catalogue, release, versions
 from serving.saved_model import SessionModel
@@ -40,75 +36,45 @@ NODES = (
 RATINGS = 12_000
 
 
-class Project:
-    """A copy of the project, its data, and what its runs leave behind."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        # The thresholds are for a million ratings: here chance, and the machine's arithmetic, would decide.
-        thresholds = folder / "components" / "evaluator" / "config.py"
-        lenient, edits = re.subn(r"(max_\w*rmse\w*: float) = [\d.]+", r"\1 = 9.0", thresholds.read_text())
-        assert edits == 4
-        thresholds.write_text(lenient)
-        self.dataset = generate(folder / "small", ratings=RATINGS, users=150, movies=120, seed=3)
-        self.home = folder / "runs" / self.dataset.name
-
-    def start(self, *arguments, **options):
-        return subprocess.Popen(
-            [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "COLUMNS": "120"},
-            **options,
-        )
-
-    def deepfm(self, *arguments):
-        """Run a command; return its exit status and what it printed."""
-        process = self.start(*arguments)
-        printed, _ = process.communicate(timeout=500)
-        return process.returncode, printed
-
-    def run(self, *options):
-        """Run the pipeline; return its summary and what it printed."""
-        status, printed = self.deepfm("run", "--data", "small", *options)
-        assert status == 0, printed
-        return json.loads((self.home / "latest" / "summary.json").read_text()), printed
-
-    def executions(self):
-        """Return the number of executions by node and state."""
-        connection = metadata.sqlite_metadata_connection_config(str(self.home / "metadata.sqlite"))
-        with metadata.Metadata(connection) as handle:
-            return Counter(
-                (context.name.split(".")[-1], Execution.State.Name(execution.last_known_state))
-                for context in handle.store.get_contexts_by_type("node")
-                for execution in handle.store.get_executions_by_context(context.id)
-            )
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("project"))
+def project(new_project, tmp_path_factory):
+    """A copy of the project, and small data."""
+    folder = tmp_path_factory.mktemp("project")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    # The thresholds are for a million ratings: here chance, and the machine's arithmetic, would decide.
+    thresholds = folder / "components" / "evaluator" / "config.py"
+    lenient, edits = re.subn(r"(max_\w*rmse\w*: float) = [\d.]+", r"\1 = 9.0", thresholds.read_text())
+    assert edits == 4
+    thresholds.write_text(lenient)
+    return new_project(
+        folder, generate(folder / "small", ratings=RATINGS, users=150, movies=120, seed=3).name
+    )
+
+
+def run(project, *options):
+    """Run the pipeline; return its summary and what it printed."""
+    status, printed = project.deepfm("run", "--data", "small", *options)
+    assert status == 0, printed
+    return project.summary(), printed
 
 
 @pytest.fixture(scope="module")
 def first(project):
-    return project.run()
+    return run(project)
 
 
 def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first):
     summary, _ = first
+    floor = read_marker(project.folder / "small").noise_floor_rmse
     assert summary["state"] == "succeeded"
     assert set(summary["seconds_by_node"]) == set(NODES)
     assert summary["cached_nodes"] == []
     assert summary["dataset"] == {
-        "name": project.dataset.name,
+        "name": project.home.name,
         "generated": True,
         "origin": str(project.folder / "small"),
-        "noise_floor_rmse": project.dataset.noise_floor_rmse,
+        "noise_floor_rmse": floor,
     }
     assert (summary["rows_read"], summary["rows_accepted"], summary["rows_rejected"]) == (
         RATINGS,
@@ -118,7 +84,7 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
     assert sum(summary["rows_by_split"].values()) == RATINGS
     overall = summary["metrics"]["test"]["overall"]
     assert overall["count"] == summary["rows_by_split"]["test"]
-    assert project.dataset.noise_floor_rmse - 0.05 < overall["rmse"] < 0.95
+    assert floor - 0.05 < overall["rmse"] < 0.95
     assert summary["metrics"]["valid"]["overall"]["count"] == summary["rows_by_split"]["valid"]
     assert (summary["blessed"], summary["blessing_reasons"], summary["pushed_version"]) == (True, [], 1)
     assert (
@@ -131,7 +97,7 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
         "entries": {},
     }
     assert summary["serving_validation"]["largest_difference"] < 1e-5
-    assert Path(summary["serving_dir"]) == project.home / "serving" / "deepfm"
+    assert Path(summary["serving_dir"]) == project.serving
     assert versions.versions(summary["serving_dir"]) == [1]
     assert versions.manifest(summary["serving_dir"], 1)["test_rmse"] == pytest.approx(
         overall["rmse"], abs=1e-5
@@ -196,7 +162,7 @@ def job_service(tmp_path):
 
 
 def _portable(project):
-    return project.folder / "portable" / project.dataset.name
+    return project.folder / "portable" / project.home.name
 
 
 def _vocabularies(home):
@@ -245,7 +211,7 @@ def _rated_by(project, uid):
 
 
 def test_a_second_run_uses_every_result_again(project, first):
-    summary, _ = project.run()
+    summary, _ = run(project)
     assert sorted(summary["cached_nodes"]) == sorted(NODES)
     assert summary["pushed_version"] == 1
     assert summary["metrics"] == first[0]["metrics"]
@@ -259,14 +225,14 @@ def test_a_second_run_uses_every_result_again(project, first):
 def test_an_edit_reruns_the_nodes_that_it_touches(project, first):
     with (project.folder / "components" / "model_report" / "report.html.jinja").open("a") as template:
         template.write("<!-- edited -->\n")
-    summary, _ = project.run()
+    summary, _ = run(project)
     assert set(NODES) - set(summary["cached_nodes"]) == {"ModelReport"}
     assert Path(summary["report"]).read_text().rstrip().endswith("<!-- edited -->")
 
 
 def test_a_model_that_was_removed_from_the_serving_folder_is_pushed_again(project, first):
     shutil.rmtree(project.home / "serving")
-    summary, _ = project.run()
+    summary, _ = run(project)
     assert set(NODES) - set(summary["cached_nodes"]) == {"Pusher", "ModelReport"}
     assert summary["pushed_version"] == 1
     assert versions.versions(summary["serving_dir"]) == [1]
@@ -276,18 +242,9 @@ def test_runs_killed_at_a_node_are_taken_up_there(project, first):
     artifacts = project.home / "artifacts"
     killed = {}
     for node in ("Trainer", "Evaluator"):
-        before = {path.name for path in (artifacts / node).glob("*/*")}
-        process = project.start("run", "--data", "small", "--seed", "1", process_group=0)
-        deadline = time.monotonic() + 300
-        while not (started := {path.name for path in (artifacts / node).glob("*/*")} - before):
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        killed[node] = started.pop()
+        killed[node] = project.kill_in(node, "run", "--data", "small", "--seed", "1")
         assert project.executions()[node, "RUNNING"] == 1
-    summary, _ = project.run("--seed", "1")
+    summary, _ = run(project, "--seed", "1")
     assert "Trainer" in summary["cached_nodes"]
     assert "Evaluator" not in summary["cached_nodes"]
     for node, leftover in killed.items():
@@ -299,14 +256,14 @@ def test_runs_killed_at_a_node_are_taken_up_there(project, first):
 
 
 def test_a_warm_run_begins_again_with_the_version_that_it_began_with(project, first):
-    before, _ = project.run("--seed", "2")
+    before, _ = run(project, "--seed", "2")
     pushed = before["pushed_version"]
     assert pushed == max(versions.versions(before["serving_dir"]))
     assert before["start"]["version"] == pushed - 1
-    summary, _ = project.run("--seed", "2")
+    summary, _ = run(project, "--seed", "2")
     assert sorted(summary["cached_nodes"]) == sorted(NODES)
     assert summary["start"] == before["start"]
-    summary, _ = project.run("--seed", "2", "--cold")
+    summary, _ = run(project, "--seed", "2", "--cold")
     assert summary["start"] == {"version": None, "reason": "asked for", "entries": {}}
 
 
@@ -338,7 +295,7 @@ def test_too_many_bad_lines_stop_the_run_and_say_which(project, tmp_path):
     kept = re.search(r"rejected lines are in (\S+)", printed).group(1)
     assert list(Path(kept).glob("*.parquet"))
     assert "Traceback" not in printed
-    summary = json.loads((project.home / "latest" / "summary.json").read_text())
+    summary = project.summary()
     assert (summary["state"], summary["failed_node"]) == ("failed", "RatingsExampleGen")
     assert (summary["rows_read"], summary["rows_accepted"]) == (12_500, 12_000)
     assert summary["rows_rejected"] == {"rating_out_of_range": 500}
