@@ -180,6 +180,8 @@ def compile_package(
     except (ValueError, OSError) as error:
         raise stop(str(error)) from error
     say(f"pipeline {config.name} in {output}")
+    if data.startswith("s3://") or pipeline_root.startswith("s3://"):
+        say("the cluster needs the key of its s3:// addresses: `deepfm manifests --endpoint HOST`")
 
 
 @app.command("generate-data")

@@ -84,6 +84,7 @@ class PipelineConfig:
         ""  # of a folder of days, as 2000-12-31; "" of a flat dataset, or where each run gets its own
     )
     window_days: int = 0  # of a folder of days: to train on; 0 for all before the evaluation span
+    accept_data: bool = False  # DataGate only warns of what is not like before
     generated: bool  # the ratings were drawn by a program, not given by people
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)

@@ -72,6 +72,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         baseline_model=served_model.outputs["model"],
         config=config.data_gate,
         serving_dir=str(config.serving),
+        accept_data=config.accept_data,
     )
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],

@@ -86,8 +86,9 @@ def schedule(
                 service_account=service_account,
             )
             if dry_run:
-                sent = {**vars(wanted), "max_concurrency": 1}
-                _print_json({"pipeline": read.pipeline, "version": read.version, "recurring_run": sent})
+                _print_json(
+                    {"pipeline": read.pipeline, "version": read.version, "recurring_run": vars(wanted)}
+                )
                 return
             _put(_service(host, namespace), read, wanted)
             return
@@ -109,6 +110,10 @@ def submit(
         str | None, typer.Option(help="Of a package of days: last day of the evaluation span, as 2000-12-31.")
     ] = None,
     window: Window = None,
+    accept_data: Annotated[
+        bool,
+        typer.Option("--accept-data", help="Let data pass that is not like before: DataGate only warns."),
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Also if there is a run for the day that did not fail.")
     ] = False,
@@ -126,6 +131,8 @@ def submit(
             raise stop(f"{package} is for a folder of days: give --date")
         day = None if date is None else RunDays(run_date=date, window_days=window or 0).last_day
         wanted = _wanted(read, day, window)
+        if accept_data:
+            wanted["parameters"]["accept_data"] = True
         if dry_run:
             _print_json({"pipeline": read.pipeline, "version": read.version, "runs": [wanted]})
             return
@@ -193,11 +200,19 @@ def manifests(
     storage_class: Annotated[
         str | None, typer.Option(help="Of the volumes; the cluster's default if not given.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            help="Host of the object store that s3:// addresses are of, as s3.amazonaws.com; its key is in "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        ),
+    ] = "",
     pipeline_root: Annotated[
         str,
-        typer.Option(help="Address of the artifacts, s3:// or minio://; its key is in AWS_ACCESS_KEY_ID."),
+        typer.Option(
+            help="Of --endpoint: address of the artifacts of runs that name none, s3:// or minio://."
+        ),
     ] = "",
-    endpoint: Annotated[str, typer.Option(help="Host of the object store.")] = "s3.amazonaws.com",
     region: Annotated[str, typer.Option(help="Of the object store.")] = "us-east-1",
     tls: Annotated[bool, typer.Option(help="Whether the object store speaks TLS.")] = True,
     namespace: Annotated[str, typer.Option(help="Where the runs' pods are.")] = "kubeflow",
@@ -207,20 +222,22 @@ def manifests(
     from pipeline.kubeflow.manifests import ClusterConfig, StoreConfig  # noqa: PLC0415
     from pipeline.kubeflow.manifests import manifests as objects  # noqa: PLC0415
 
+    if pipeline_root and not endpoint:
+        raise stop(f"{pipeline_root} needs the host of its store: --endpoint, as s3.amazonaws.com")
     keys = [os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-    if pipeline_root and not all(keys):
-        raise stop(f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of {pipeline_root}")
+    if endpoint and not all(keys):
+        raise stop(f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of {endpoint}")
     try:
         store = (
             StoreConfig(
-                pipeline_root=pipeline_root,
+                endpoint=endpoint,
                 access_key=keys[0],
                 secret_key=keys[1],
-                endpoint=endpoint,
                 region=region,
                 tls=tls,
+                pipeline_root=pipeline_root,
             )
-            if pipeline_root
+            if endpoint
             else None
         )
         config = ClusterConfig(
@@ -291,17 +308,14 @@ def _put(service: "Service", package: "Package", wanted: "Schedule") -> None:
 
 def _change(service: "Service", name: str, flag: str) -> None:
     """Pause, resume or delete what has a name."""
-    found = service.recurring_runs(name)
+    change, past = {
+        "--pause": (service.pause, "paused"),
+        "--resume": (service.resume, "resumed"),
+        "--delete": (service.delete, "deleted"),
+    }[flag]
+    found = change(name)
     if not found and flag != "--delete":
         raise stop(f"no schedule is named {name}: see `deepfm schedule --list`")
-    for one in found:
-        if flag == "--delete":
-            service.delete(one)
-        elif flag == "--pause":
-            service.pause(one)
-        else:
-            service.resume(one)
-    past = {"--pause": "paused", "--resume": "resumed", "--delete": "deleted"}[flag]
     say(f"schedule {name} {past}" if found else f"no schedule is named {name}")
 
 

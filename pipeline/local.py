@@ -201,11 +201,17 @@ def _show_summary(summary: dict[str, Any], console: Console) -> None:
         "worst slices",
         escape(", ".join(f"{s} {slices[s]['rmse']:.4f} ({slices[s]['count']:,})" for s in worst)),
     )
-    table.add_row("baseline", summary["evaluation"]["baseline"])
+    baseline = escape(summary["evaluation"]["baseline"])
+    if summary["evaluation"]["baseline_version"] and not summary["evaluation"]["compared"]:
+        baseline = f"[yellow]{baseline}[/]"
+    table.add_row("baseline", baseline)
     blessed = "[green]yes[/]" if summary["blessed"] else "[red]no[/]"
     table.add_row("blessed", "\n".join([blessed, *map(escape, summary["blessing_reasons"][:5])]))
     version = summary["pushed_version"]
-    table.add_row("pushed", f"version {version}" if version else "nothing")
+    pushed = f"version {version}" if version else "nothing"
+    if instead := summary["served_instead"]:
+        pushed += f", which was served before; [yellow]version {instead} stays served[/]"
+    table.add_row("pushed", pushed)
     cached = len(summary["cached_nodes"])
     nodes = len(summary["seconds_by_node"])
     table.add_row("time", f"{summary['seconds']:.0f} s, {cached} of {nodes} nodes from the cache")

@@ -18,6 +18,7 @@ from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report as ServingReport
 from components.trainer.history import best_epoch, read_history
 from components.trainer.start import Start
+from serving import release
 
 Artifacts = Mapping[str, types.Artifact]
 
@@ -94,10 +95,11 @@ def _trainer(artifacts: Artifacts) -> NodeReport:
 
 def _evaluator(artifacts: Artifacts) -> NodeReport:
     evaluation = read_evaluation(artifacts["evaluation"].uri)
-    overall = evaluation.overall
+    overall, comparison = evaluation.overall, evaluation.comparison
     return NodeReport(
         f"test RMSE {overall.rmse:.4f}, MAE {overall.mae:.4f}; "
-        + ("blessed" if evaluation.blessed else "not blessed"),
+        + ("blessed" if evaluation.blessed else "not blessed")
+        + (f"; {comparison.text}" if comparison.left_out else ""),
         {
             "metrics": {
                 "test": {
@@ -108,7 +110,10 @@ def _evaluator(artifacts: Artifacts) -> NodeReport:
             "evaluation": {
                 "blessed": evaluation.blessed,
                 "reasons": list(evaluation.reasons),
-                "baseline": evaluation.baseline,
+                "baseline": comparison.text,
+                "baseline_version": comparison.version,
+                "compared": not comparison.reason,
+                "not_compared": comparison.reason,
                 "baseline_rmse": overall.baseline_rmse,
             },
         },
@@ -137,8 +142,16 @@ def _serving_validator(artifacts: Artifacts) -> NodeReport:
 
 
 def _pusher(artifacts: Artifacts) -> NodeReport:
-    version = pushed_version(artifacts["pushed_model"])
-    return NodeReport(f"version {version}" if version else "not pushed", {"pushed_version": version})
+    pushed = artifacts["pushed_model"]
+    version = pushed_version(pushed)
+    if version is None:
+        return NodeReport("not pushed", {"pushed_version": None, "served_instead": None})
+    serving_dir = Path(pushed.get_string_custom_property("pushed_destination")).parent
+    served = release.served(serving_dir)
+    # A model that was taken out of service is not put back by being trained again.
+    instead = None if served == version else served
+    more = f", which was served before; version {instead} stays served" if instead else ""
+    return NodeReport(f"version {version}{more}", {"pushed_version": version, "served_instead": instead})
 
 
 def _model_report(artifacts: Artifacts) -> NodeReport:

@@ -34,7 +34,7 @@ class Day:
     seconds: float
     training_seconds: float | None
     decision: str  # what became of the model, for people
-    reason: str  # of a model that was not pushed
+    reason: str  # of a model that was not pushed, or not compared with the served one
     done: bool  # the run came to an end: its model was pushed, or a gate refused it or its data
     input_fingerprint: str  # of what it read
 
@@ -135,10 +135,14 @@ def next_due(
 
 
 def _decision(summary: dict[str, Any]) -> tuple[str, str]:
-    """Return what became of the model, and why if it was not pushed."""
+    """Return what became of the model, and why if it was not pushed, or without a comparison."""
     if summary["state"] != "succeeded":
         verdict = "refused by" if summary.get("data_refused") else "failed in"
         return f"{verdict} {summary.get('failed_node', 'the start')}", summary.get("error", "")
     if summary["pushed_version"]:
-        return f"version {summary['pushed_version']}", ""
+        decision, evaluation = f"version {summary['pushed_version']}", summary.get("evaluation", {})
+        if evaluation.get("baseline_version") and not evaluation["compared"]:
+            decision += f", not compared with version {evaluation['baseline_version']}"
+            return decision, evaluation["not_compared"]
+        return decision, ""
     return "not pushed", "; ".join(summary["blessing_reasons"])

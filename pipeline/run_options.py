@@ -58,6 +58,7 @@ class RunRequest:
                 run_date=days.run_date if days else "",
                 window_days=days.window_days if days else 0,
                 generated=self.dataset.generated,
+                accept_data=self.accept_data,
                 noise_floor_rmse=self.dataset.noise_floor_rmse,
                 beam=self.beam,
             )
@@ -66,7 +67,6 @@ class RunRequest:
             config,
             train=dataclasses.replace(config.train, seed=self.seed, cold=self.cold),
             example_gen=ExampleGenConfig(split=self.split, spans=spans),
-            data_gate=config.data_gate.accepting() if self.accept_data else config.data_gate,
         )
 
     @property

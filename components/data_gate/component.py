@@ -8,7 +8,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from components.data_gate.artifacts import DataBlessing
 from components.data_gate.config import DataGateConfig
 from components.data_gate.driver import REQUESTS_FINGERPRINT, Driver
-from components.data_gate.executor import Executor
+from components.data_gate.executor import ACCEPT_DATA, Executor
 from components.ratings_example_gen.artifacts import RejectedRows
 
 
@@ -18,6 +18,7 @@ class DataGateSpec(types.ComponentSpec):
     PARAMETERS = {
         "data_gate_config": ExecutionParameter(type=str),
         "serving_dir": ExecutionParameter(type=str),
+        ACCEPT_DATA: ExecutionParameter(type=bool),  # what each run is told anew
         REQUESTS_FINGERPRINT: ExecutionParameter(type=str, optional=True),  # set by the driver
     }
     INPUTS = {
@@ -46,6 +47,7 @@ class DataGate(base_component.BaseComponent):
       baseline_model: of ServedModel; holds the statistics of what it was trained on.
       config: the bounds, and which of them stop the run.
       serving_dir: folder of the model's numbered versions, beside which servers log requests.
+      accept_data: whether no finding stops the run, whatever the configuration says.
 
     Outputs:
       data_blessing: present only if the gate is open.
@@ -66,6 +68,7 @@ class DataGate(base_component.BaseComponent):
         config: DataGateConfig,
         *,
         serving_dir: str,
+        accept_data: bool,
     ) -> None:
         super().__init__(
             spec=DataGateSpec(
@@ -77,6 +80,7 @@ class DataGate(base_component.BaseComponent):
                 baseline_model=baseline_model,
                 data_gate_config=config.to_json(),
                 serving_dir=serving_dir,
+                accept_data=accept_data,
                 data_blessing=types.Channel(type=DataBlessing),
             )
         )

@@ -15,6 +15,9 @@ from components.data_gate.measure import measure
 from components.data_gate.report import advice
 from components.errors import RunStoppedError
 
+ACCEPT_DATA = "accept_data"
+"""The execution property that lets a run's data pass: no finding stops it."""
+
 _ANOMALIES_FILE = "SchemaDiff.pb"
 _SHOWN = 10
 
@@ -36,6 +39,8 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = DataGateConfig.from_json(exec_properties["data_gate_config"])
+        if exec_properties[ACCEPT_DATA]:
+            config = config.accepting()
         inputs = {name: artifact_utils.get_single_instance(found) for name, found in input_dict.items()}
         splits = artifact_utils.decode_split_names(inputs["anomalies"].split_names)
         anomalies = [

@@ -1,3 +1,5 @@
-"""What the Evaluator says of a model in the blessing's properties, for whoever has the blessing alone."""
+"""What the Evaluator says in properties of its artifacts, for whoever does not read their files."""
 
-TEST_RMSE = "test_rmse"  # float; in stars, on the whole test split
+TEST_RMSE = "test_rmse"  # float, of the blessing; in stars, on the whole test split
+COMPARED = "compared"  # int, of the evaluation; 1 where the model was compared with the served one, else 0
+COMPARISON = "comparison"  # string, of the evaluation; with which version, or why not, for people

@@ -22,15 +22,18 @@ CALIBRATION = "calibration"
 MEAN_RATING = "mean_label"
 MEAN_PREDICTION = "mean_prediction"
 ROWS = "example_count"
-NAMES = (RMSE, MAE, CALIBRATION, MEAN_RATING, MEAN_PREDICTION, ROWS)
+USER_GROUPS = "user_groups"
+NAMES = (RMSE, MAE, CALIBRATION, MEAN_RATING, MEAN_PREDICTION, ROWS, USER_GROUPS)
 
 RELATIVE_RMSE = "relative_rmse"
 RMSE_INCREASE = "rmse_increase"
+REPORTED = "reported"
 JUDGED = "judged"
+
+FEWEST_GROUPS = 8  # of users with rows, for a standard error that means something
 
 _INCREASE = "unjudged_rmse_increase"
 _GROUPS = 31  # of users; a prime, so that no pattern in the ids makes them differ
-_FEWEST_GROUPS = 8  # with rows in them, for a standard error that means something
 _ONE_SIDED_95 = 1.645  # standard errors
 _TERMS = 7
 
@@ -41,6 +44,7 @@ class RatingErrors(metric_types.Metric):
     Formulas, over the n rows of a slice with rating y and prediction p, in stars:
         rmse = sqrt(sum (p - y)^2 / n), mean_absolute_error = sum |p - y| / n,
         mean_label = sum y / n, mean_prediction = sum p / n, calibration = sum p / sum y, example_count = n
+    `USER_GROUPS` is how many of the groups of `RmseIncrease` the users of the rows are in.
 
     Args:
       name: has to be `RMSE`, the metric that a threshold in this metric's configuration holds.
@@ -81,13 +85,14 @@ class RmseIncrease(metric_types.Metric):
         d - 1.645 * sqrt((G - 1) / G * sum (d(g) - mean d)^2)
 
     The two models are compared on the same rows. The rows of one user are alike, so that users, not rows,
-    are what was drawn; they are left out in groups, to keep what is summed small. 0 where no model
-    is compared with, and in a slice of too few rows, or of users in too few groups, to be judged; for those
-    of enough rows `JUDGED` is 1. TFMA holds a threshold on every slice, and one that `Options.min_slice_size`
-    hides fails as "Metric not found".
+    are what was drawn; they are left out in groups, to keep what is summed small. `JUDGED` is 1, else 0 and
+    the increase 0 with it: in a slice of too few rows, or of users in fewer than `FEWEST_GROUPS` groups, and
+    where one of the models predicts no number, for which `RMSE` has a bound. `REPORTED` is 1 in a slice of
+    enough rows. TFMA holds a threshold on every slice, and one that `Options.min_slice_size` hides fails as
+    "Metric not found".
 
     Args:
-      min_rows: rows that a slice needs to be judged, at least 1.
+      min_rows: rows that a slice needs to be reported and judged, at least 1.
       name: has to be `RMSE_INCREASE`.
 
     Raises:
@@ -111,18 +116,23 @@ def _judged_computations(
     name: str, min_rows: int, eval_config: config_pb2.EvalConfig, model_name: str
 ) -> metric_types.MetricComputations:
     """Return the computations of `RatingErrors`, of which TFMA keeps one, and the choice on top of them."""
-    key, judged, increase, rows = (
+    key, reported, judged, increase, rows, groups = (
         metric_types.MetricKey(name=metric, model_name=model_name)
-        for metric in (name, JUDGED, _INCREASE, ROWS)
+        for metric in (name, REPORTED, JUDGED, _INCREASE, ROWS, USER_GROUPS)
     )
 
     def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, Any]:
-        enough = metrics[rows] >= min_rows
-        return {key: metrics[increase] if enough else 0.0, judged: float(enough)}
+        enough_rows = metrics[rows] >= min_rows
+        enough = enough_rows and metrics[groups] >= FEWEST_GROUPS and math.isfinite(metrics[increase])
+        return {
+            key: metrics[increase] if enough else 0.0,
+            reported: float(enough_rows),
+            judged: float(enough),
+        }
 
     return [
         *_computations(RMSE, eval_config, model_name),
-        metric_types.DerivedMetricComputation(keys=[key, judged], result=result),
+        metric_types.DerivedMetricComputation(keys=[key, reported, judged], result=result),
     ]
 
 
@@ -202,6 +212,7 @@ class _Sums(beam.CombineFn):
             MEAN_RATING: ratings / rows,
             MEAN_PREDICTION: predictions / rows,
             ROWS: rows,
+            USER_GROUPS: float((accumulator[:, 0] > 0).sum()),
             RELATIVE_RMSE: rmse / variance**0.5 if variance > 0 else math.inf,
             _INCREASE: _least_increase(accumulator),
         }
@@ -212,10 +223,10 @@ class _Sums(beam.CombineFn):
 
 
 def _least_increase(sums: np.ndarray) -> float:
-    """Return the formula of `RmseIncrease` for sums by group, float64[groups, terms]."""
+    """Return the formula of `RmseIncrease` for sums by group, float64[groups, terms]; NaN for one group."""
     groups = sums[sums[:, 0] > 0][:, [0, 4, 6]]
-    if len(groups) < _FEWEST_GROUPS:
-        return 0.0
+    if len(groups) == 1:
+        return math.nan
     total = groups.sum(axis=0)
     without = total - groups
     increases = np.sqrt(without[:, 1] / without[:, 0]) - np.sqrt(without[:, 2] / without[:, 0])

@@ -6,6 +6,7 @@ while matplotlib draws, and CSS variables afterwards, so that one drawing fits l
 
 import io
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -113,20 +114,21 @@ def learning_curves(epochs: Sequence[Epoch], noise_floor: float | None) -> Marku
 def slices(groups: Sequence[SliceGroup], overall: SliceMetrics) -> list[Markup]:
     """Draw RMSE and calibration of the slices of each group, all on the same scales."""
     metrics = [row.metrics for group in groups for row in group.rows]
-    rmses = [
-        overall.rmse,
-        *(m.rmse for m in metrics),
-        *(m.baseline_rmse for m in metrics if m.baseline_rmse is not None),
-    ]
-    low, high = min(rmses), max(rmses)
+    rmses = _finite(overall.rmse, *(r for m in metrics for r in (m.rmse, m.baseline_rmse) if r is not None))
+    low, high = min(rmses, default=0.0), max(rmses, default=1.0)
     margin = max(0.05 * (high - low), 0.002)
-    deviations = [abs(m.calibration - 1) for m in metrics]
+    deviations = _finite(*(abs(m.calibration - 1) for m in metrics))
     span = 1.12 * max([_SMALLEST_CALIBRATION_SPAN, *deviations])
     with mpl.rc_context(_SETTINGS):
         return [
             _slice_group(group, overall, (low - margin, high + margin), (1 - span, 1 + span))
             for group in groups
         ]
+
+
+def _finite(*values: float) -> list[float]:
+    """Leave out what a model that predicts no number has for an error: the report says why it was refused."""
+    return [value for value in values if math.isfinite(value)]
 
 
 def rejections(found: Sequence[Rejection]) -> Markup:

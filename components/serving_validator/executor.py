@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN
 from components.served_model.properties import BASELINE_VERSION, TRAIN_STATISTICS, TRAINING_IDENTITY
+from components.serving_validator import session_check
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
@@ -47,7 +50,11 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the version, the report and the blessing."""
+        """Write the version, the report and the blessing.
+
+        Raises:
+          RunStoppedError: whether the model can be served could not be found out.
+        """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = ServingValidatorConfig.from_json(exec_properties["validator_config"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
@@ -165,15 +172,18 @@ def build_warmup(
 def _ask_and_check(
     version: str, requests: dict[str, Request], expected: np.ndarray, config: ServingValidatorConfig
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the failures and the measured figures."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder, "requests"), Path(folder, "answers")
-        asked.write_bytes(pickle.dumps(list(requests.values())))
-        command = [sys.executable, "-m", "components.serving_validator.session_check"]
+    """Return the failures and the measured figures.
+
+    Raises:
+      RunStoppedError: the fresh process failed for a reason that is not the model's.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / session_check.REQUESTS).write_bytes(pickle.dumps(list(requests.values())))
         root = str(Path(__file__).parents[2])
         try:
             done = subprocess.run(
-                [*command, version, str(asked), str(answered)],
+                [sys.executable, "-m", session_check.__name__, version, name],
                 check=False,
                 capture_output=True,
                 text=True,
@@ -181,16 +191,36 @@ def _ask_and_check(
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
             )
         except subprocess.TimeoutExpired as error:
-            # No verdict, which would be cached: the machine may be at fault, and the next run asks again.
-            raise RunStoppedError(
-                f"a fresh process that loads the model did not answer within {config.max_seconds:g} s"
-            ) from error
+            what = "did not answer" if (folder / session_check.READY).exists() else "was not ready for it"
+            raise _no_verdict(f"{what} within {config.max_seconds:g} s") from error
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            return [f"a fresh process could not serve the model: {last}"], {"stderr": done.stderr}
-        fields = pickle.loads(answered.read_bytes())
-        answers = {name: Answer(*f) for name, f in zip(requests, fields, strict=True)}
+            raise _died(done, ready=(folder / session_check.READY).exists())
+        told = pickle.loads((folder / session_check.ANSWERS).read_bytes())
+    if isinstance(told, str):
+        return [f"a fresh process could not serve the model: {told}"], {"stderr": done.stderr}
+    answers = {name: Answer(*fields) for name, fields in zip(requests, told, strict=True)}
     return check(answers, expected, requests["rank"].inputs[features.MID.name], config)
+
+
+def _died(done: subprocess.CompletedProcess[str], *, ready: bool) -> RunStoppedError:
+    """Return what is said of a process that could not tell what the model is worth."""
+    logging.error("the process that was to load the model said:\n%s", done.stderr)
+    when = "while it had the model" if ready else "before it touched the model"
+    if done.returncode < 0:
+        # A crash too: where memory is short, TensorFlow may end by SIGSEGV or SIGABRT.
+        name = signal.strsignal(-done.returncode)
+        return _no_verdict(f"was ended by signal {-done.returncode} ({name}) {when}")
+    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    return _no_verdict(f"failed {when}: {last}")
+
+
+def _no_verdict(what: str) -> RunStoppedError:
+    """Return an error in place of a verdict, which the cache would keep: the next run asks again."""
+    return RunStoppedError(
+        f"a fresh process that was to load the model {what}. That says nothing of the model: see to the "
+        "machine (memory, disk) and to what is installed on it, and run again",
+        of_data=False,
+    )
 
 
 def check(

@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Iterable
 
+import botocore.exceptions
 from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import StandardOptions
 from google.protobuf import json_format
@@ -136,6 +137,11 @@ def main() -> None:
     absl_logging.set_verbosity(absl_logging.INFO)
     try:
         run(sys.argv[1:])
+    except botocore.exceptions.NoCredentialsError:
+        sys.exit(
+            "this task has no key for s3://: compile the package with an s3:// address as --data, and make "
+            "the secret with `deepfm manifests --endpoint HOST`"
+        )
     except Exception as error:
         logging.exception("the task failed")
         sys.exit(f"{type(error).__name__}: {own_words(error)}")

@@ -23,17 +23,17 @@ STORE_VARIABLES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoreConfig:
-    """An object store that speaks S3, for the artifacts, and the ratings if they lie in one."""
+    """An object store that speaks S3: what s3:// means, of the ratings and of the artifacts."""
 
-    pipeline_root: str  # s3://bucket/folder or minio://bucket/folder
+    endpoint: str  # host, or host:port
     access_key: str
     secret_key: str = dataclasses.field(repr=False)
-    endpoint: str = "s3.amazonaws.com"  # host, or host:port
     region: str = "us-east-1"
     tls: bool = True
+    pipeline_root: str = ""  # s3:// or minio:// address of the artifacts of runs that name none
 
     def __post_init__(self) -> None:
-        if not self.pipeline_root.startswith(("s3://", "minio://")):
+        if self.pipeline_root and not self.pipeline_root.startswith(("s3://", "minio://")):
             raise ValueError(f"`pipeline_root` must begin with s3:// or minio://, got {self.pipeline_root!r}")
         if "://" in self.endpoint or not self.endpoint:
             raise ValueError(f"`endpoint` must be a host or host:port, got {self.endpoint!r}")
@@ -50,7 +50,7 @@ class ClusterConfig:
     service_account: str = "deepfm"  # `--service-account` of the runs
     volumes: Mapping[str, str] = dataclasses.field(default_factory=dict)  # size by claim's name, as 20Gi
     storage_class: str | None = None  # of the volumes; None for the cluster's default
-    store: StoreConfig | None = None  # None for the one that Kubeflow Pipelines ships
+    store: StoreConfig | None = None  # beside the one that Kubeflow Pipelines ships
 
     def __post_init__(self) -> None:
         for name in ("namespace", "service_account", "storage_class"):
@@ -153,13 +153,13 @@ def _launcher_config(config: ClusterConfig, store: StoreConfig) -> dict[str, Any
             },
         }
     }
-    scheme = store.pipeline_root.partition("://")[0]
+    schemes = {"s3", store.pipeline_root.partition("://")[0]} - {""}
+    data = {"providers": yaml.safe_dump(dict.fromkeys(sorted(schemes), provider), sort_keys=False)}
+    if store.pipeline_root:
+        data["defaultPipelineRoot"] = store.pipeline_root
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": _metadata(config, "kfp-launcher"),
-        "data": {
-            "defaultPipelineRoot": store.pipeline_root,
-            "providers": yaml.safe_dump({scheme: provider}, sort_keys=False),
-        },
+        "data": data,
     }

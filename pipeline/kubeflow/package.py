@@ -19,6 +19,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.utils import name_utils
 
+from components.data_gate.executor import ACCEPT_DATA
 from components.ratings_example_gen.config import RUN_PROPERTIES
 from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.graph import create_pipeline
@@ -37,11 +38,12 @@ FOLDERS = {
         ("Pusher", "serving_dir"),
     ),
 }
+DATA = {ACCEPT_DATA: (("DataGate", ACCEPT_DATA),)}
 DAYS = {name: (("RatingsExampleGen", name), ("ModelReport", name)) for name in RUN_PROPERTIES}
 
 _READS_RATINGS = "RatingsExampleGen"
 _LEGAL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
-_PARAMETER_TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}
+_PARAMETER_TYPES = {bool: "BOOLEAN", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: "STRING"}
 _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
 _INPUTS_SPEC = "--json_serialized_inputs_spec_args"
 
@@ -86,6 +88,7 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
                 raise ValueError(
                     f"`cache` must be False for {node.id}, which reads what is outside the graph"
                 )
+            _give_booleans(task, component, node)
             _give_driver(container, node)
         container["resources"] = _resources(task_config, kubeflow.gpu_type)
         task["retryPolicy"] = {"maxRetryCount": task_config.retries, **_BACKOFF}
@@ -94,7 +97,7 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
         if node.id == _READS_RATINGS and str(config.data_folder).startswith("s3://"):
             pod["secretAsEnv"] = [_store_secret()]
         platform[component["executorLabel"]] = pod
-    _give_parameters(spec, FOLDERS | DAYS if config.example_gen.spans else FOLDERS)
+    _give_parameters(spec, FOLDERS | DATA | (DAYS if config.example_gen.spans else {}))
     if config.example_gen.spans:
         # No package has a date: a run that chooses none would train on an old day.
         del spec["root"]["inputDefinitions"]["parameters"]["run_date"]["defaultValue"]
@@ -130,12 +133,21 @@ def _give_paths(container: Json, component: Json) -> None:
             container["args"] += [flag, f"{name}={{{{$.{side}s.artifacts['{name}'].path}}}}"]
 
 
+def _give_booleans(task: Json, component: Json, node: base_component.BaseComponent) -> None:
+    """Let what is true or false be so to the people who choose it: TFX makes a number of it."""
+    for name, parameter in node.spec.PARAMETERS.items():
+        if parameter.type is bool:
+            component["inputDefinitions"]["parameters"][name] = {"parameterType": _PARAMETER_TYPES[bool]}
+            given = task["inputs"]["parameters"][name]["runtimeValue"]
+            given["constant"] = bool(given["constant"])
+
+
 def _give_driver(container: Json, node: base_component.BaseComponent) -> None:
     """Name the driver for both that may run it, with the types of the parameters that it sets."""
     position = container["args"].index(_INPUTS_SPEC) + 1
     inputs_spec = json.loads(container["args"][position])
     for name, parameter in node.spec.PARAMETERS.items():
-        inputs_spec["parameters"].setdefault(name, {"parameterType": _PARAMETER_TYPES[parameter.type]})
+        inputs_spec["parameters"][name] = {"parameterType": _PARAMETER_TYPES[parameter.type]}
     text = json.dumps(inputs_spec, sort_keys=True)
     container["args"][position] = text
     path = ["--driver_class_path", name_utils.get_full_name(node.DRIVER_CLASS)]

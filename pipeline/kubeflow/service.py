@@ -23,6 +23,7 @@ SCHEDULED_DAY = "[[ScheduledTime.2006-01-02]]"
 SUCCEEDED = "SUCCEEDED"
 _FAILED = ("FAILED", "CANCELED", "SKIPPED")
 _PAGE = 100
+_TAKES_OVER = "Takes the place of {}, which was on."  # description of a new recurring run
 
 
 class ServiceError(Exception):
@@ -56,6 +57,7 @@ class Schedule:
     catch_up: bool  # run each interval that was missed
     parameters: Mapping[str, str | int]
     service_account: str | None  # of the pods; None for the back end's own
+    max_concurrency: int = 1  # runs at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,11 @@ class RecurringRun:
     id: str
     schedule: Schedule
     enabled: bool
+    description: str
     version: Version
+    experiment_id: str
+    bounded: bool  # it begins or ends at some time
+    pipeline_root: str  # address of the artifacts; "" for the package's or the back end's own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,7 +174,7 @@ class Service:
             return self._client.create_experiment(name, namespace=self._namespace or None).experiment_id
 
     def recurring_runs(self, name: str | None = None) -> list[RecurringRun]:
-        """Return the recurring runs, or those of a name."""
+        """Return the recurring runs, or those of a name, the oldest first."""
         with _told(self._host):
             return [
                 _recurring_run(found)
@@ -176,6 +182,7 @@ class Service:
                     self._client.list_recurring_runs,
                     "recurring_runs",
                     name=name,
+                    sort_by="created_at asc",
                     namespace=self._namespace or None,
                 )
             ]
@@ -183,47 +190,82 @@ class Service:
     def schedule(self, wanted: Schedule, version: Version, experiment_id: str) -> RecurringRun | None:
         """Let the recurring run that is wanted be the only one of its name.
 
-        A recurring run cannot be edited: one that differs is deleted first, so that there are never two. If
-        all of that name were paused, so is the new one.
+        A recurring run cannot be edited. A new one is made, paused; then the old one is paused, the new one
+        goes on, and the old one is deleted: there is always one, and never are two of them on. If what was
+        there was paused, so is the new one.
 
         Returns:
           The new one; None if what was there is as wanted.
         """
-        found = self.recurring_runs(wanted.name)
-        same = [one for one in found if _as_wanted(one, wanted, version)]
-        for one in found:
-            if one not in same[:1]:
-                self.delete(one)
-        if same:
+        old = self._only(wanted.name)
+        if old and _as_wanted(old, wanted, version, experiment_id):
             return None
         with _told(self._host):
-            return _recurring_run(
+            new = _recurring_run(
                 self._client.create_recurring_run(
                     experiment_id,
                     wanted.name,
+                    description=_TAKES_OVER.format(old.id) if old and old.enabled else None,
                     cron_expression=wanted.cron,
-                    max_concurrency=1,
+                    max_concurrency=wanted.max_concurrency,
                     no_catchup=not wanted.catch_up,
                     params=dict(wanted.parameters),
                     pipeline_id=version.pipeline_id,
                     version_id=version.version_id,
-                    enabled=any(one.enabled for one in found) or not found,
+                    enabled=old is None,
                     service_account=wanted.service_account,
                 )
             )
+        if old is None:
+            return new
+        if old.enabled:
+            self._turn(old, on=False)
+            self._turn(new, on=True)
+        self._delete(old)
+        return dataclasses.replace(new, enabled=old.enabled)
 
-    def pause(self, recurring_run: RecurringRun) -> None:
-        """Let no run begin until it is resumed."""
+    def pause(self, name: str) -> bool:
+        """Let no run of a name begin until it is resumed; return whether there is a recurring run of it."""
+        return self._only(name, on=False) is not None
+
+    def resume(self, name: str) -> bool:
+        """Let runs of a name begin again; return whether there is a recurring run of it."""
+        return self._only(name, on=True) is not None
+
+    def delete(self, name: str) -> bool:
+        """Delete what recurs under a name; the runs that it began stay. Return whether there was any."""
+        found = self.recurring_runs(name)
+        for one in found:
+            self._delete(one)
+        return bool(found)
+
+    def _only(self, name: str, *, on: bool | None = None) -> RecurringRun | None:
+        """Return the recurring run of a name after the others were deleted, on or paused as asked or as was.
+
+        There are others where a call was cut off, or somebody made them.
+        """
+        found = self.recurring_runs(name)
+        if not found:
+            return None
+        kept, was_on = _kept(found)
+        on = was_on if on is None else on
+        if on and not kept.enabled:
+            self._turn(kept, on=True)
+        for one in found:
+            if one is not kept:
+                self._delete(one)
+        if not on and kept.enabled:
+            self._turn(kept, on=False)
+        return dataclasses.replace(kept, enabled=on)
+
+    def _turn(self, recurring_run: RecurringRun, *, on: bool) -> None:
         with _told(self._host):
-            self._client.disable_recurring_run(recurring_run.id)
+            if on:
+                self._client.enable_recurring_run(recurring_run.id)
+            else:
+                self._client.disable_recurring_run(recurring_run.id)
 
-    def resume(self, recurring_run: RecurringRun) -> None:
-        """Let runs begin again."""
-        with _told(self._host):
-            self._client.enable_recurring_run(recurring_run.id)
-
-    def delete(self, recurring_run: RecurringRun) -> None:
-        """Delete a recurring run; the runs that it began stay."""
+    def _delete(self, recurring_run: RecurringRun) -> None:
         with _told(self._host):
             self._client.delete_recurring_run(recurring_run.id)
 
@@ -283,9 +325,33 @@ class Service:
                 return
 
 
-def _as_wanted(found: RecurringRun, wanted: Schedule, version: Version) -> bool:
+def _kept(found: list[RecurringRun]) -> tuple[RecurringRun, bool]:
+    """Return which of several of a name stays, and whether it is to be on.
+
+    One that is on stays, and not the one that was to take its place: that would begin anew what was due
+    since it was made. If none is on, a new one had taken over but for going on, or all were paused, and the
+    newest has the place of the others.
+    """
+    on = [one for one in found if one.enabled]
+    if on:
+        return on[0], True
+    texts = {_TAKES_OVER.format(one.id) for one in found}
+    taking_over = [one for one in found if one.description in texts]
+    return (taking_over or found)[-1], bool(taking_over)
+
+
+def _as_wanted(found: RecurringRun, wanted: Schedule, version: Version, experiment_id: str) -> bool:
+    """Return whether one is as `Service.schedule` makes it, but for being on."""
     account = wanted.service_account or found.schedule.service_account  # the back end names its own
-    return (found.schedule, found.version) == (dataclasses.replace(wanted, service_account=account), version)
+    made = dataclasses.replace(
+        found,
+        schedule=dataclasses.replace(wanted, service_account=account),
+        version=version,
+        experiment_id=experiment_id,
+        bounded=False,
+        pipeline_root="",
+    )
+    return found == made
 
 
 def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
@@ -299,12 +365,17 @@ def _recurring_run(found: kfp_server_api.V2beta1RecurringRun) -> RecurringRun:
             catch_up=not found.no_catchup,
             parameters=(found.runtime_config and found.runtime_config.parameters) or {},
             service_account=found.service_account or None,
+            max_concurrency=int(found.max_concurrency or 0),
         ),
         enabled=found.mode == "ENABLE",
+        description=found.description or "",
         version=Version(
             pipeline_id=reference.pipeline_id if reference else "",
             version_id=reference.pipeline_version_id if reference else "",
         ),
+        experiment_id=found.experiment_id,
+        bounded=bool(schedule and (schedule.start_time or schedule.end_time)),
+        pipeline_root=(found.runtime_config and found.runtime_config.pipeline_root) or "",
     )
 
 

@@ -12,7 +12,9 @@ import pipeline.source_fingerprint
 from components.ratings_example_gen.config import SpanConfig, SplitMethod
 from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, PipelineConfig
+from pipeline.dataset.resolve import Dataset
 from pipeline.graph import create_pipeline
+from pipeline.run_options import RunRequest
 from pipeline.source_fingerprint import source_fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -271,6 +273,32 @@ def test_another_training_is_another_served_model(config, nodes):
     changed = {node.id: node for node in create_pipeline(other).components}
     differing = {node for node in NODES if nodes[node].exec_properties != changed[node].exec_properties}
     assert differing == {"Trainer", "ServedModel", "ServingValidator", "ModelReport"}
+
+
+def test_data_that_is_accepted_is_another_data_gate(config, graph):
+    """What a person asks for reaches the node, and its cache key, and no other node's."""
+    request = RunRequest(
+        dataset=Dataset(
+            name="ml-1m",
+            folder=config.data_folder,
+            last_day=None,
+            generated=False,
+            noise_floor_rmse=None,
+            origin="here",
+        ),
+        runs=config.root.parent,
+        preset="default",
+        seed=0,
+        accept_data=True,
+    )
+    accepting = dataclasses.replace(config, accept_data=request.config.accept_data)
+    parameters = [
+        {n.pipeline_node.node_info.id: n.pipeline_node.parameters.parameters for n in _compiled(g).nodes}
+        for g in (graph, create_pipeline(accepting))
+    ]
+    differing = [node for node in NODES if parameters[0][node] != parameters[1][node]]
+    assert differing == ["DataGate"]
+    assert [p["DataGate"]["accept_data"].field_value.string_value for p in parameters] == ["false", "true"]
 
 
 def test_another_ingestion_is_another_training(config, nodes):

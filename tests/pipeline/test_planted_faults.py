@@ -174,7 +174,7 @@ def test_a_faulty_day_is_stopped_by_the_right_gate(retraining, fault, node, said
     assert release.served(retraining.serving) == 1
 
 
-def test_a_bad_model_is_stopped_and_the_next_good_one_is_served(retraining):
+def test_a_bad_model_is_stopped_and_the_next_good_one_is_served(retraining, tmp_path, monkeypatch):
     retraining.deliver(FAULTY, retraining.days[FAULTY])
     retraining.deliver(NEXT, retraining.days[NEXT])
     summary = retraining.run(NEXT, cold=True, learning_rate=3.0, epochs=1)
@@ -183,7 +183,19 @@ def test_a_bad_model_is_stopped_and_the_next_good_one_is_served(retraining):
     assert "above the served model's" in " ".join(summary["evaluation"]["reasons"])
     assert summary["pushed_version"] is None
     assert release.served(retraining.serving) == 1
+    # A machine on which no process can import TensorFlow is no fault of the model.
+    (tmp_path / "tensorflow.py").write_text('raise ImportError("libscipy.so: cannot open")')
+    with monkeypatch.context() as broken:
+        broken.setenv("PYTHONPATH", str(tmp_path))
+        summary = retraining.run(NEXT)
+    assert (summary["state"], summary["failed_node"]) == ("failed", "ServingValidator")
+    assert "before it touched the model: ImportError: libscipy.so: cannot open." in summary["error"]
+    assert not summary["data_refused"]
+    assert "serving_validation" not in summary
+    assert release.served(retraining.serving) == 1
     summary = retraining.run(NEXT)
+    assert "Trainer" in summary["cached_nodes"]
+    assert "ServingValidator" not in summary["cached_nodes"]
     assert summary["data_gate"]["baseline"] == "compared with version 1"
     assert summary["data_gate"]["days"] == [FAULTY, NEXT]
     assert summary["data_gate"]["findings"] == []

@@ -51,6 +51,12 @@ BROKEN = {
     "seconds_by_node": {},
     "data_refused": False,
 }
+NOT_COMPARED = {
+    "baseline_rmse": 0.98765,
+    "baseline_version": 7,
+    "compared": False,
+    "not_compared": "143 test rows, 200 are needed",
+}
 HELD = {"pushed_version": None, "blessing_reasons": ["Evaluator: overall: rmse is 2.0000", "x" * 80]}
 
 
@@ -153,6 +159,7 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
         summary(5),
         summary(6, **REFUSED, start={}, evaluation={}, metrics={}, rows_by_split={}),
         summary(7, **HELD),
+        summary(8, evaluation=NOT_COMPARED),
     )
     days = past_days(home)
     assert [
@@ -166,11 +173,13 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
         "refused by DataGate: the data does not fit test: `rating`",
         "2000-12-07       12,345          3           0       0.9877  0.9543      100  "
         "not pushed: Evaluator: overall: rmse is 2.0000; …",
+        "2000-12-08       12,345          3           0       0.9877  0.9543      100  "
+        "version 8, not compared with version 7: 143 test rows, 200 are needed",
     ]
     retraining_record.write(days, home)
     with (home / "days.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["day"] for row in rows] == ["2000-12-04", "2000-12-05", "2000-12-06", "2000-12-07"]
+    assert [row["day"] for row in rows] == [f"2000-12-0{number}" for number in range(4, 9)]
     assert {name: rows[1][name] for name in ("rows", "evaluation_rows", "new_users", "version", "done")} == {
         "rows": "12345",
         "evaluation_rows": "70",
@@ -178,7 +187,9 @@ def test_a_day_is_told_in_a_line_and_in_the_table(root):
         "version": "5",
         "done": "True",
     }
-    assert [row["rmse_before"] for row in rows] == ["", "0.98765", "", "0.98765"]
+    assert [row["rmse_before"] for row in rows] == ["", "0.98765", "", "0.98765", "0.98765"]
+    assert rows[4]["decision"] == "version 8, not compared with version 7"
+    assert rows[4]["reason"] == "143 test rows, 200 are needed"
     plot = (home / "days.svg").read_bytes()
     assert b"</svg>" in plot
     retraining_record.write(days, home)

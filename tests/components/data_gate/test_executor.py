@@ -64,6 +64,7 @@ def gate(tmp_path, statistics, write_ids):
         days=None,
         uids=(),
         config=None,
+        accept_data=False,
     ):
         kinds = {
             "anomalies": standard_artifacts.ExampleAnomalies,
@@ -111,6 +112,7 @@ def gate(tmp_path, statistics, write_ids):
             {
                 "data_gate_config": (config or DataGateConfig()).to_json(),
                 "serving_dir": str(tmp_path / "serving" / "deepfm"),
+                "accept_data": accept_data,
             },
         )
         return Report.read(blessing.uri)
@@ -155,7 +157,7 @@ def test_data_that_is_accepted_passes_with_warnings(gate, statistics):
         train=statistics(5000),
         served=distant(statistics, 5000),
         days=ratings(ratings=500.0),
-        config=DataGateConfig().accepting(),
+        accept_data=True,
     )
     assert [(f.kind, f.severity) for f in report.findings] == [
         (Kind.DRIFT, Severity.WARN),
@@ -254,9 +256,12 @@ def test_the_distance_of_a_few_users_is_chance(gate, statistics):
     assert {m.feature for m in report.measurements} == {features.GENRES.name, features.RATING.name}
 
 
-def test_anomalies_stop_the_run_and_are_listed(gate):
+@pytest.mark.parametrize("accept_data", [False, True])
+def test_anomalies_stop_the_run_and_are_listed(gate, accept_data):
     with pytest.raises(RunStoppedError) as stopped:
-        gate(anomalies={"train": anomaly("genres"), "test": anomaly("gender", "zip")})
+        gate(
+            anomalies={"train": anomaly("genres"), "test": anomaly("gender", "zip")}, accept_data=accept_data
+        )
     found = "Unexpected string values: Examples contain values missing from the schema: X (~1%)."
     assert str(stopped.value).splitlines() == [
         "the data does not fit schema/schema.pbtxt, anomalies: 3",

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from tfx.utils import path_utils
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
 from components.evaluator.executor import Executor
-from components.evaluator.properties import TEST_RMSE
-from components.evaluator.results import read_evaluation
+from components.evaluator.properties import COMPARED, COMPARISON, TEST_RMSE
+from components.evaluator.results import Comparison, read_evaluation
 from components.served_model.properties import BASELINE_VERSION, UNFAIR
 from schema import features
 
@@ -50,15 +51,14 @@ class KnownErrors(tf.Module):
         return {features.RATING.name: row[features.RATING.name] + error}
 
 
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory):
+def write_examples(folder, rows):
+    """Write rows of a user and one of `ROWS` each."""
     artifact = standard_artifacts.Examples()
-    artifact.uri = str(tmp_path_factory.mktemp("examples"))
+    artifact.uri = str(folder)
     artifact.split_names = '["test"]'
-    folder = Path(artifact.uri, "Split-test")
-    folder.mkdir()
-    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
-        for uid, (gender, genres, rating) in itertools.product(range(USERS), ROWS):
+    (folder / "Split-test").mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "Split-test" / "data.gz"), "GZIP") as writer:
+        for uid, (gender, genres, rating) in rows:
             example = tf.train.Example()
             values = example.features.feature
             values[features.UID.name].int64_list.value.append(uid)
@@ -73,11 +73,16 @@ def examples(tmp_path_factory):
     return artifact
 
 
+@pytest.fixture(scope="module")
+def all_examples(tmp_path_factory):
+    return write_examples(tmp_path_factory.mktemp("examples"), itertools.product(range(USERS), ROWS))
+
+
 @pytest.fixture
-def evaluate(tmp_path, examples):
+def evaluate(tmp_path, all_examples):
     """Evaluate a model against another, both given by the arguments of `KnownErrors`."""
 
-    def run(candidate, served=None, *, unfair="", of_days=False, **config):
+    def run(candidate, served=None, *, unfair="", of_days=False, examples=all_examples, **config):
         models = []
         for name, errors in (("candidate", candidate), ("served", served)):
             artifact = standard_artifacts.Model()
@@ -115,7 +120,10 @@ def evaluate(tmp_path, examples):
         )
         found = read_evaluation(evaluation.uri)
         assert Path(blessing.uri, "BLESSED").exists() == found.blessed
-        assert blessing.get_float_custom_property(TEST_RMSE) == found.overall.rmse
+        rmse = blessing.get_float_custom_property(TEST_RMSE)
+        assert rmse == pytest.approx(found.overall.rmse, abs=0, nan_ok=True)
+        assert evaluation.get_int_custom_property(COMPARED) == (not found.comparison.reason)
+        assert evaluation.get_string_custom_property(COMPARISON) == found.comparison.text
         return found
 
     return run
@@ -146,7 +154,9 @@ def test_without_a_served_model_the_absolute_bound_alone_judges(evaluate):
     found = evaluate((0.5, 0.5), max_rmse=0.6)
     assert found.blessed
     assert found.reasons == ()
-    assert found.baseline == "no model was served before this one: judged by the absolute bound alone"
+    text = "no model was served before this one: judged by the absolute bound alone"
+    assert found.comparison.text == text
+    assert not found.comparison.left_out
 
 
 def test_a_model_over_the_absolute_bound_is_not_blessed(evaluate):
@@ -162,7 +172,8 @@ def test_a_model_worse_than_the_served_one_is_not_blessed(evaluate):
         "overall: rmse is at least 0.2500 above the served model's (95% sure), at most 0.1000 allowed",
     )
     assert (found.overall.rmse, found.overall.baseline_rmse) == (pytest.approx(0.5), pytest.approx(0.25))
-    assert found.baseline == "compared with version 7"
+    assert found.comparison == Comparison(version=7, reason="")
+    assert found.comparison.text == "compared with version 7"
 
 
 def test_a_model_worse_on_one_slice_is_not_blessed(evaluate):
@@ -208,7 +219,74 @@ def test_a_served_model_that_may_have_seen_the_test_rows_is_not_compared_with(ev
     found = evaluate((0.5, 0.5), (0.25, 0.25), unfair="may have seen the test rows")
     assert found.blessed
     assert found.overall.baseline_rmse is None
-    assert found.baseline == ("version 7 may have seen the test rows: judged by the absolute bound alone")
+    assert found.comparison.left_out
+    assert found.comparison.text == (
+        "not compared with version 7: it may have seen the test rows; judged by the absolute bound alone"
+    )
+
+
+FEW_USERS = "test rows of too few users (in 7 groups, 8 are needed)"
+
+
+@pytest.mark.parametrize(
+    ("users", "served", "config", "reason", "failures"),
+    [
+        (range(USERS), 0.25, {"min_slice_rows": 241}, "240 test rows, 241 are needed", ()),
+        (
+            range(7),
+            0.25,
+            {"max_rmse": 0.4},
+            FEW_USERS,
+            ("overall: rmse is 0.5000, at most 0.4000 allowed",),
+        ),
+        (range(USERS), math.nan, {}, "one of the two predicts no number for a test row", ()),
+    ],
+    ids=["rows", "users", "no_number"],
+)
+def test_a_model_that_cannot_be_compared_is_judged_by_its_own_error(
+    evaluate, tmp_path, users, served, config, reason, failures
+):
+    examples = write_examples(tmp_path / "examples", itertools.product(users, ROWS))
+    found = evaluate((0.5, 0.5), (served, served), examples=examples, max_rmse_increase=0.01, **config)
+    assert (found.blessed, found.reasons) == (not failures, failures)
+    assert found.comparison == Comparison(version=7, reason=reason)
+    assert found.comparison.text == (
+        f"not compared with version 7: {reason}; judged by the absolute bound alone"
+    )
+    assert not found.overall.judged
+    assert found.overall.baseline_rmse == (None if math.isnan(served) else pytest.approx(served))
+
+
+@pytest.mark.parametrize("of_days", [False, True])
+def test_a_model_that_predicts_no_number_is_not_blessed(evaluate, of_days):
+    found = evaluate((0.5, math.nan), of_days=of_days)
+    assert found.reasons == ("overall: the model predicts no number for a test row",)
+    assert math.isnan(found.overall.rmse)
+
+
+def test_a_feature_that_no_test_row_has_is_named(evaluate, tmp_path):
+    rows = itertools.product(range(USERS), [(gender, [], rating) for gender, _, rating in ROWS])
+    found = evaluate((0.5, 0.5), examples=write_examples(tmp_path / "examples", rows))
+    assert found.reasons == ("overall: no test row has `genres`, by which it is to be judged",)
+
+
+def test_on_days_of_equal_ratings_no_model_is_judged_fit(evaluate, tmp_path):
+    examples = write_examples(tmp_path / "examples", itertools.product(range(USERS), ROWS[:1]))
+    found = evaluate((0.5, 0.5), of_days=True, examples=examples)
+    assert found.reasons == (
+        "overall: all ratings are equal, so that no model can be better than the best constant prediction",
+    )
+
+
+def test_slices_of_few_users_are_reported_and_not_judged(evaluate, tmp_path):
+    women = itertools.product(range(USERS), ROWS[:4])
+    men = itertools.product(range(7), ROWS[4:])
+    examples = write_examples(tmp_path / "examples", itertools.chain(women, men))
+    found = evaluate((0.75, 0.75), (0.25, 0.25), examples=examples, max_rmse_increase=9.0)
+    judged = {s.name: s.judged for s in found.slices if s.feature == features.GENDER.name}
+    assert judged == {"gender=F": True, "gender=M": False}
+    failed = {reason.partition(":")[0] for reason in found.reasons}
+    assert failed & {"gender=F", "gender=M"} == {"gender=F"}
 
 
 @pytest.mark.parametrize("field", ["max_rmse", "max_relative_rmse", "max_rmse_increase", "min_slice_rows"])

@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator import rating_errors
-from components.evaluator.rating_errors import RELATIVE_RMSE, RMSE, RatingErrors, RmseIncrease
+from components.evaluator.rating_errors import (
+    JUDGED,
+    RELATIVE_RMSE,
+    REPORTED,
+    RMSE,
+    RMSE_INCREASE,
+    RatingErrors,
+    RmseIncrease,
+)
 
 
 def sums(rows):
@@ -56,9 +65,26 @@ def test_of_models_that_are_equally_good_one_in_twenty_looks_worse():
     assert 8 <= alarms <= 36
 
 
-def test_a_few_users_prove_nothing():
-    assert least_increase([(uid, 3.0, 5.0, 3.0) for uid in range(7)] * 100) == 0.0
-    assert least_increase([(uid, 3.0, 5.0, 3.0) for uid in range(8)] * 100) == pytest.approx(2.0)
+@pytest.mark.parametrize(
+    ("users", "rows_of_each", "served", "reported", "judged", "increase"),
+    [
+        (8, 25, 3.0, 1.0, 1.0, 2.0),
+        (8, 24, 3.0, 0.0, 0.0, 0.0),
+        (7, 100, 3.0, 1.0, 0.0, 0.0),
+        (1, 200, 3.0, 1.0, 0.0, 0.0),
+        (8, 25, np.nan, 1.0, 0.0, 0.0),
+    ],
+    ids=["enough", "few_rows", "few_users", "one_user", "no_number"],
+)
+def test_what_proves_nothing_is_not_judged(users, rows_of_each, served, reported, judged, increase):
+    rows = [(uid, 3.0, 5.0, served) for uid in range(users)] * rows_of_each
+    found = rating_errors._Sums("").extract_output(sums(rows))
+    (*_, choice) = rating_errors._judged_computations(RMSE_INCREASE, 200, config_pb2.EvalConfig(), "")
+    assert {key.name: value for key, value in choice.result(found).items()} == {
+        REPORTED: reported,
+        JUDGED: judged,
+        RMSE_INCREASE: pytest.approx(increase),
+    }
 
 
 def test_a_day_of_equal_ratings_tells_nothing_of_a_model():

@@ -8,7 +8,7 @@ from components.data_gate.report import Measurement
 from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
-from components.evaluator.results import Evaluation, SliceMetrics
+from components.evaluator.results import Comparison, Evaluation, SliceMetrics
 from components.model_report.config import DatasetFacts
 from components.model_report.findings import Findings
 from components.ratings_example_gen.config import ExampleGenConfig
@@ -20,7 +20,7 @@ from components.trainer.start import Entries, Start
 from schema import features
 
 
-def metrics(feature="", value="", rows=100_243, rmse=0.857, baseline_rmse=0.8591):
+def metrics(feature="", value="", rows=100_243, rmse=0.857, baseline_rmse=0.8591, judged=True):
     return SliceMetrics(
         feature=feature,
         value=value,
@@ -31,6 +31,7 @@ def metrics(feature="", value="", rows=100_243, rmse=0.857, baseline_rmse=0.8591
         mean_rating=3.5749,
         mean_prediction=3.602,
         baseline_rmse=baseline_rmse,
+        judged=judged,
     )
 
 
@@ -102,7 +103,7 @@ def findings():
             ),
             blessed=True,
             reasons=(),
-            baseline="compared with version 1",
+            comparison=Comparison(version=1, reason=""),
         ),
         serving=Report(
             [], {"largest_difference": 2.4e-07, "predict_ms": 0.69, "rank_ms": 9.44, "bytes": 8_171_043}

@@ -12,7 +12,7 @@ from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.eval_config import eval_config
-from components.evaluator.results import BASELINE_FILE, read_evaluation
+from components.evaluator.results import Comparison, read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE, ModelReport
 from components.model_report.config import DatasetFacts
 from components.model_report.executor import Executor
@@ -60,7 +60,7 @@ def evaluation_folder(tmp_path_factory):
             is_baseline=name == "baseline",
         )
     tfma.analyze_raw_data(RATINGS, config, output_path=folder)
-    Path(folder, BASELINE_FILE).write_text("compared with version 6")
+    Comparison(version=6, reason="").write(folder)
     return folder
 
 
@@ -126,7 +126,7 @@ def test_an_evaluation_is_read_with_its_baseline(evaluation_folder):
     )  # fmt: skip
     assert not evaluation.blessed
     assert "overall: rmse is 0.5000, at most 0.4000 allowed" in evaluation.reasons
-    assert evaluation.baseline == "compared with version 6"
+    assert evaluation.comparison.text == "compared with version 6"
 
 
 def test_both_files_hold_what_the_artifacts_say(artifacts):
@@ -139,7 +139,7 @@ def test_both_files_hold_what_the_artifacts_say(artifacts):
     assert "- Cold start: asked for.\n" in card
     assert "epoch 2 of 3 was kept, for its validation RMSE of 0.8000" in card
     assert re.search(r"Film-Noir</th><td class=\"number\">4</td>", page)
-    assert "| Genres: Film-Noir | 4 | 0.5000 | 1.0000 | 0.5000 | 1.071 |" in card
+    assert "| Genres: Film-Noir | 4 | 0.5000 | 1.0000, not judged | 0.5000 | 1.071 |" in card
     assert "Evaluator: overall: rmse is 0.5000, at most 0.4000 allowed" in page
 
 

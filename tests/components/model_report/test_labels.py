@@ -14,6 +14,7 @@ def found(feature, value, rows):
         mean_rating=1.0,
         mean_prediction=1.0,
         baseline_rmse=None,
+        judged=True,
     )
 
 

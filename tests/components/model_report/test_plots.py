@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+import math
 import re
 from xml.etree import ElementTree
 
@@ -8,7 +10,7 @@ import pytest
 from components.evaluator.results import SliceMetrics
 from components.model_report import plots
 from components.model_report.findings import Rejection
-from components.model_report.labels import LabelledSlice, SliceGroup
+from components.model_report.labels import LabelledSlice, SliceGroup, grouped
 from components.trainer.history import Epoch
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -55,6 +57,16 @@ def test_the_served_model_is_drawn_where_there_is_one(findings):
     ]
     assert "var(--second)" in with_baseline
     assert "var(--second)" not in plots.slices(unrelated, overall)[0]
+
+
+def test_a_model_that_predicts_no_number_is_drawn_where_it_predicts_one(findings):
+    female, *others = findings.evaluation.slices
+    nan = dataclasses.replace(female, rmse=math.nan, calibration=math.nan, baseline_rmse=None)
+    gender, age = plots.slices(grouped([nan, *others]), nan)
+    assert {"male", "female"} <= set(texts(gender))
+    assert texts(age) == texts(plots.slices(grouped(others), others[0])[1])  # the scale too
+    (alone,) = plots.slices(grouped([nan]), nan)
+    assert "female" in texts(alone)
 
 
 def without_baseline(metrics):

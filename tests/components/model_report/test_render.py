@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components.deepfm.config import DeepFMConfig
-from components.evaluator.results import SliceMetrics
+from components.evaluator.results import Comparison, SliceMetrics
 from components.model_report.config import DatasetFacts
 from components.model_report.render import render_card, render_report
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SplitMethod
@@ -47,7 +47,7 @@ def not_compared(findings):
         findings.evaluation,
         overall=alone(findings.evaluation.overall),
         slices=tuple(map(alone, findings.evaluation.slices)),
-        baseline="no model was served before this one: judged by the absolute bound alone",
+        comparison=Comparison(version=None, reason="no model was served before this one"),
     )
     return dataclasses.replace(findings, evaluation=evaluation)
 
@@ -167,6 +167,40 @@ def test_without_a_baseline_there_is_no_column_for_it(findings):
     assert ["female", "24,403", "0.8814", "0.6707", "3.575", "3.602", "1.008"] in table_rows(page)
     assert ["slice", "test rows", "RMSE", "MAE", "calibration"] in card_rows(card)
     assert ["Gender: female", "24,403", "0.8814", "0.6707", "1.008"] in card_rows(card)
+
+
+def test_a_comparison_that_was_not_made_is_a_warning(findings):
+    reason = "143 test rows, 200 are needed"
+    evaluation = dataclasses.replace(
+        findings.evaluation,
+        overall=dataclasses.replace(findings.evaluation.overall, rows=143, judged=False),
+        slices=(),
+        comparison=Comparison(version=1, reason=reason),
+    )
+    findings = dataclasses.replace(findings, evaluation=evaluation)
+    page, card = render_report(findings), render_card(findings)
+    warning = f"ot compared with version 1: {reason}; judged by the absolute bound alone."
+    assert f'<p class="caution">N{warning}</p>' in page
+    assert "Served model's RMSE 0.8591 same rows; change −0.0021, not judged" in text(page)  # noqa: RUF001
+    rest = ["0.6707", "3.575", "3.602", "1.008"]
+    assert [
+        "whole test split", "143", "0.8570", "0.8591", "−0.0021, not judged", *rest  # noqa: RUF001
+    ] in table_rows(page)  # fmt: skip
+    assert f"MAE 0.6707 stars. **Warning: n{warning}**\n\n" in card
+    assert ["whole test split", "143", "0.8570", "0.8591, not judged", "0.6707", "1.008"] in card_rows(card)
+
+
+def test_slices_that_were_not_judged_are_marked(findings):
+    female, *others = findings.evaluation.slices
+    slices = (dataclasses.replace(female, judged=False), *others)
+    evaluation = dataclasses.replace(findings.evaluation, slices=slices)
+    findings = dataclasses.replace(findings, evaluation=evaluation)
+    page, card = render_report(findings), render_card(findings)
+    changes = {row[0]: row[4] for row in table_rows(page) if row[0] in ("female", "male")}
+    assert changes == {"female": "−0.0047, not judged", "male": "−0.0013"}  # noqa: RUF001
+    assert ["Gender: female", "24,403", "0.8814", "0.8861, not judged", "0.6707", "1.008"] in card_rows(card)
+    assert 'class="caution"' not in page
+    assert "Warning: n" not in card
 
 
 def test_without_rejected_rows_there_is_no_plot_of_them(findings):

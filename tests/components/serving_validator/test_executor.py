@@ -154,15 +154,92 @@ def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
     (tmp_path / "saved_model.pb").write_bytes((model / "saved_model.pb").read_bytes()[:100])
     failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG)
     assert len(failures) == 1
-    assert failures[0].startswith("a fresh process could not serve the model: ")
-    assert f"cannot load {tmp_path}" in failures[0]
+    assert failures[0].startswith(
+        f"a fresh process could not serve the model: ModelNotLoadable: cannot load {tmp_path}: "
+    )
     assert "Traceback" in figures["stderr"]
+
+
+def test_a_model_that_does_not_answer_is_a_failure(model):
+    asked = requests() | {"one": Request("triple", {})}
+    failures, _ = _ask_and_check(str(model), asked, EXPECTED, CONFIG)
+    assert failures == [
+        'a fresh process could not serve the model: SignatureNotFound: Serving signature key "triple" not '
+        "found."
+    ]
 
 
 def test_a_process_that_never_answers_stops_the_run_without_a_verdict(model):
     config = dataclasses.replace(CONFIG, max_seconds=0.05)
-    with pytest.raises(RunStoppedError, match=r"did not answer within 0\.05 s"):
+    with pytest.raises(
+        RunStoppedError, match=r"model was not ready for it within 0\.05 s\. That says nothing"
+    ):
         _ask_and_check(str(model), requests(), EXPECTED, config)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Put a module before what is installed, for processes that start from now on."""
+
+    def put(name, source):
+        (tmp_path / "installed").mkdir()
+        (tmp_path / "installed" / f"{name}.py").write_text(source)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+
+    return put
+
+
+BROKEN = 'raise ImportError("libscipy.so: cannot open shared object file")'
+
+
+def test_a_process_that_cannot_import_stops_the_run_without_a_verdict(model, installed):
+    installed("tensorflow", BROKEN)
+    with pytest.raises(RunStoppedError) as stopped:
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+    assert str(stopped.value) == (
+        "a fresh process that was to load the model failed before it touched the model: ImportError: "
+        "libscipy.so: cannot open shared object file. That says nothing of the model: see to the machine "
+        "(memory, disk) and to what is installed on it, and run again"
+    )
+    assert not stopped.value.of_data
+
+
+@pytest.mark.parametrize(
+    ("fault", "touched", "said"),
+    [
+        (
+            BROKEN,
+            "trial",
+            "failed before it touched the model: serving.errors.ModelNotLoadable: cannot load ",
+        ),
+        (BROKEN, "model", "failed while it had the model: serving.errors.ModelNotLoadable: cannot load "),
+        (
+            'raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")',
+            "model",
+            "failed while it had the model: serving.errors.ModelNotLoadable: cannot load ",
+        ),
+        ("os.kill(os.getpid(), 9)", "model", r"was ended by signal 9 \(Killed\) while it had the model\."),
+        ("os.abort()", "model", r"was ended by signal 6 \(Aborted\) while it had the model\."),
+    ],
+    ids=["import_before", "import", "disk", "kill", "abort"],
+)
+def test_what_is_not_the_models_fault_stops_the_run_without_a_verdict(model, installed, fault, touched, said):
+    installed(
+        "sitecustomize",
+        f"""
+import os, sys
+if "session_check" in " ".join(sys.orig_argv):
+    import tensorflow as tf
+    load = tf.compat.v1.saved_model.load
+    def faulty(session, tags, path):
+        if os.path.basename(path).startswith({touched!r}):
+            {fault}
+        return load(session, tags, path)
+    tf.compat.v1.saved_model.load = faulty
+""",
+    )
+    with pytest.raises(RunStoppedError, match=f"a fresh process that was to load the model {said}"):
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
 
 
 @pytest.fixture
@@ -255,6 +332,14 @@ def test_a_model_over_a_bound_is_not_blessed_and_says_why(validate):
     assert blessing.get_int_custom_property("blessed") == 0
     assert Path(blessing.uri, "INFRA_NOT_BLESSED").is_file()
     assert not Path(blessing.uri, "INFRA_BLESSED").exists()
+
+
+def test_a_broken_environment_leaves_no_verdict(validate, installed, tmp_path):
+    installed("tensorflow", BROKEN)
+    with pytest.raises(RunStoppedError, match=r"libscipy\.so"):
+        validate()
+    left = {path.name for path in (tmp_path / "blessing").iterdir()}
+    assert left == {"stamped_model"}  # neither INFRA_NOT_BLESSED nor a report
 
 
 def test_warm_up_requests_grow_and_take_every_signature():

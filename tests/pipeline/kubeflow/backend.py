@@ -36,6 +36,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 PROJECT = Path(__file__).parents[3]
 SCHEMES = ("minio", "s3", "gs")
 LOGS = "executor-logs"  # an output of each task
+_VALUES = {pb.ParameterType.STRING: "string_value", pb.ParameterType.BOOLEAN: "bool_value"}
 SUCCEEDED, CACHED, SKIPPED, OMITTED = "succeeded", "cached", "skipped", "omitted"
 
 
@@ -297,7 +298,7 @@ class _Run:
             else:
                 value = given.runtime_value.constant
             kind = definitions.parameters[name].parameter_type
-            expected = "string_value" if kind == pb.ParameterType.STRING else "number_value"
+            expected = _VALUES.get(kind, "number_value")
             if value.WhichOneof("kind") != expected:
                 raise RefusedError(f"input parameter {name} type mismatch")
             inputs.parameter_values[name].CopyFrom(value)

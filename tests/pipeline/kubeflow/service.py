@@ -213,8 +213,8 @@ def _check_run(body):
                     "nor user provided value",
                 )
             continue
-        wanted = str if definition["parameterType"] == "STRING" else int | float
-        if not isinstance(given[name], wanted):
+        wanted = {"STRING": (str,), "BOOLEAN": (bool,)}.get(definition["parameterType"], (int, float))
+        if type(given[name]) not in wanted:
             raise RefusedError(400, f"input parameter {name} requires type {definition['parameterType']}")
     if extra := given.keys() - definitions.keys():
         raise RefusedError(400, f"parameter(s) provided are not required by pipeline: {', '.join(extra)}")
@@ -298,10 +298,12 @@ async def tell(request):
 
 @routes.post("/testing")
 async def testing(request):
-    """Forget all; let runs of a date end in a state; let a recurring run be due; expand nothing."""
+    """Forget all; edit recurring runs; let runs of a date end in a state, or one be due; expand nothing."""
     order = await request.json()
     if order.get("reset"):
         STORE.__init__()
+    for recurring_run in STORE.recurring_runs.values():
+        recurring_run.update(order.get("edit", {}))
     STORE.ends |= order.get("ends", {})
     STORE.expand = order.get("expand", STORE.expand)
     for name, due in order.get("due", {}).items():

@@ -1,5 +1,6 @@
 """`deepfm schedule`, `submit` and `backfill` against a process that serves Kubeflow Pipelines' API."""
 
+import itertools
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import kfp_server_api
 import pytest
 from typer.testing import CliRunner
 
@@ -97,6 +99,12 @@ def deepfm(api, packages, monkeypatch):
     return run
 
 
+MADE = {
+    "max_concurrency": "1",
+    "no_catchup": True,
+    "trigger": {"cron_schedule": {"cron": "0 0 3 * * *"}},
+    "runtime_config": {"parameters": {"run_date": "[[ScheduledTime.2006-01-02]]", "lag_days": 1}},
+}
 NIGHTLY = ("schedule", "days.yaml", "--cron", "0 3 * * *", "--window", "30")
 
 
@@ -155,10 +163,13 @@ def test_a_schedule_that_differs_is_replaced(api, schedule, changed):
     has = api.has()
     (after,) = has["recurring_runs"]
     assert after["recurring_run_id"] != before["recurring_run_id"]
-    assert has["requests"][-2:] == [
-        "DELETE /apis/v2beta1/recurringruns/ID",
+    assert has["requests"][-4:] == [
         "POST /apis/v2beta1/recurringruns",
+        "POST /apis/v2beta1/recurringruns/ID:disable",
+        "POST /apis/v2beta1/recurringruns/ID:enable",
+        "DELETE /apis/v2beta1/recurringruns/ID",
     ]
+    assert after["mode"] == "ENABLE"
     assert len(has["versions"]) == 1 + (changed.get("package") is not None)
     schedule(*options, **changed)
     assert api.has()["recurring_runs"] == [after]
@@ -190,6 +201,114 @@ def test_a_call_that_was_cut_off_is_made_up_for(api, schedule, deepfm, monkeypat
     has = api.has()
     assert [len(has[kind]) for kind in ("pipelines", "versions", "experiments", "recurring_runs")] == [1] * 4
     assert len(has["requests"]) == 4
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"max_concurrency": "3"},
+        {"no_catchup": False},
+        {"experiment_id": "another"},
+        {"pipeline_version_reference": {"pipeline_id": "another", "pipeline_version_id": "another"}},
+        {"runtime_config": {"parameters": {"run_date": "[[ScheduledTime.2006-01-02]]", "lag_days": 7}}},
+        {"runtime_config": {**MADE["runtime_config"], "pipeline_root": "s3://another"}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 4 * * *"}}},
+        {"trigger": {"periodic_schedule": {"interval_second": "60"}}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 3 * * *", "start_time": "2002-01-01T00:00:00Z"}}},
+        {"trigger": {"cron_schedule": {"cron": "0 0 3 * * *", "end_time": "2002-01-01T00:00:00Z"}}},
+    ],
+)
+def test_a_schedule_that_was_edited_by_hand_is_put_right(api, schedule, edited):
+    def kept():
+        (found,) = api.has()["recurring_runs"]
+        return {name: found[name] for name in (*MADE, "pipeline_version_reference", "experiment_id", "mode")}
+
+    schedule()
+    made = kept()
+    assert MADE.items() <= made.items()
+    api.tell(edit=edited)
+    assert kept() == made | edited
+    assert not schedule().strip().endswith("as it was")
+    assert kept() == made
+    assert schedule().strip().endswith("as it was")
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of the project catches it, and nothing cleans up."""
+
+
+@pytest.fixture
+def replace(schedule, monkeypatch):
+    """Ask for another schedule, cut off before a change if told so, from 0; return whether it was done."""
+    request = kfp_server_api.ApiClient.request
+
+    def run(cut_off=None):
+        count = itertools.count()
+
+        def counted(self, method, *arguments, **options):
+            if method != "GET" and next(count) == cut_off:
+                raise Killed
+            return request(self, method, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kfp_server_api.ApiClient, "request", counted)
+            try:
+                schedule(cron="30 4 * * *")
+            except Killed:
+                return False
+        return True
+
+    return run
+
+
+def settings(api):
+    """What there is, as time and mode, where no two may be on."""
+    found = [(one["trigger"]["cron_schedule"]["cron"], one["mode"]) for one in api.has()["recurring_runs"]]
+    assert [mode for _, mode in found].count("ENABLE") <= 1
+    assert found
+    return found
+
+
+OLD, NEW = "0 0 3 * * *", "0 30 4 * * *"
+ON, PAUSED = "ENABLE", "DISABLE"
+CUT_OFF = {  # what a call leaves that is cut off before its first, second, … change
+    ON: [[(OLD, ON)], [(OLD, ON), (NEW, PAUSED)], [(OLD, PAUSED), (NEW, PAUSED)], [(OLD, PAUSED), (NEW, ON)]],
+    PAUSED: [[(OLD, PAUSED)], [(OLD, PAUSED), (NEW, PAUSED)]],
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "cut_off"), [(m, n) for m, left in CUT_OFF.items() for n in range(len(left))]
+)
+def test_a_replacement_that_was_cut_off_is_finished(api, schedule, deepfm, replace, mode, cut_off):
+    """By the next call, which may be cut off as well, or once another was asked for in between."""
+
+    def leave():
+        api.tell(reset=True)
+        schedule()
+        if mode == PAUSED:
+            deepfm("schedule days.yaml --pause")
+        assert not replace(cut_off)
+        assert settings(api) == CUT_OFF[mode][cut_off]
+
+    for again in range(6):
+        leave()
+        done = replace(again)
+        settings(api)
+        replace()
+        assert settings(api) == [(NEW, mode)]
+        if done:
+            break
+    assert done
+    leave()
+    schedule(cron="0 9 * * *")
+    assert settings(api) == [("0 0 9 * * *", mode)]
+    for option, told in (("--pause", PAUSED), ("--resume", ON)):
+        leave()
+        assert deepfm(f"schedule days.yaml {option}")[0] == 0
+        assert [found for _, found in settings(api)] == [told]
+        replace()
+        assert settings(api) == [(NEW, told)]
 
 
 def test_several_of_one_name_become_one(api, schedule):
@@ -257,6 +376,29 @@ def test_a_run_is_submitted_once(api, deepfm):
     assert len(api.has()["runs"]) == 1
     assert deepfm("submit days.yaml --date 2000-12-31 --again")[0] == 0
     assert len(api.has()["runs"]) == 2
+
+
+def test_data_that_stopped_a_run_is_accepted_for_one_run(api, deepfm):
+    deepfm("submit days.yaml --date 2000-12-31")
+    api.tell(ends={"2000-12-31": "FAILED"})
+    (stopped,) = api.has()["runs"]
+    while api._ask(f"/apis/v2beta1/runs/{stopped['run_id']}")["state"] != "FAILED":
+        pass
+    assert "submitted" in deepfm("submit days.yaml --date 2000-12-31 --accept-data")[1]
+    api.tell(ends={"2000-12-31": "SUCCEEDED"})
+    # The backfill that had ended there waits for it.
+    status, printed = deepfm("backfill days.yaml 2000-12-31 2001-01-01")
+    assert (status, [line.split(":")[0] for line in printed.splitlines()]) == (
+        0,
+        ["2000-12-31 runs", "2000-12-31 is done", "2001-01-01 runs", "2001-01-01 is done"],
+    )
+    assert [run["runtime_config"]["parameters"] for run in api.has()["runs"]] == [
+        {"run_date": "2000-12-31", "lag_days": 0},
+        {"run_date": "2000-12-31", "lag_days": 0, "accept_data": True},
+        {"run_date": "2001-01-01", "lag_days": 0},
+    ]
+    assert deepfm("submit flat.yaml --accept-data")[0] == 0
+    assert api.has()["runs"][-1]["runtime_config"]["parameters"] == {"accept_data": True}
 
 
 def test_a_run_of_a_flat_dataset_has_no_date(api, deepfm):
@@ -372,8 +514,8 @@ def test_what_the_service_refuses_is_told(api, deepfm, packages, tmp_path):
     text = (packages / "days.yaml").read_text()
     # A required parameter that no command knows of.
     changed = text.replace(
-        "parameters:\n      data_folder:",
-        "parameters:\n      unknown: {parameterType: STRING}\n      data_folder:",
+        "parameters:\n      accept_data:",
+        "parameters:\n      unknown: {parameterType: STRING}\n      accept_data:",
         1,
     )
     assert changed != text

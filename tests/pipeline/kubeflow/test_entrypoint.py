@@ -1,10 +1,12 @@
 import json
 
 import pytest
+import s3fs
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentInputsSpec, ExecutorInput
 
 from components.ratings_example_gen.config import ExampleGenConfig
+from pipeline.kubeflow import entrypoint
 from pipeline.kubeflow.driver import run_driver
 from pipeline.kubeflow.entrypoint import (
     leave_out_foreign_outputs,
@@ -83,6 +85,41 @@ def test_the_report_names_true_addresses(tmp_path):
     report_addresses(str(path), {"/minio/b/m": "minio://b/m", "/minio/b/r": "minio://b/r"})
     true = {"uri": "minio://b/r", "metadata": {"model": "minio://b/m", "blessed": 1.0}}
     assert json.loads(path.read_text()) == {"artifacts": {"report": {"artifacts": [true]}}}
+
+
+def test_a_task_without_the_key_of_its_store_says_what_to_do(tmp_path, monkeypatch):
+    """As where a run chooses s3:// of a package that was compiled with a folder."""
+    s3fs.S3FileSystem.clear_instance_cache()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    given = {
+        "input_base": "s3://ratings/days",
+        "example_gen_config": ExampleGenConfig().to_json(),
+        "run_date": "",
+        "lag_days": 0,
+        "window_days": 0,
+    }
+    outputs = {"outputFile": str(tmp_path / "outputs" / "output.json")}
+    days = {name: {"parameterType": "NUMBER_INTEGER"} for name in ("lag_days", "window_days")}
+    arguments = {
+        "executor_class_path": "components.ratings_example_gen.executor.Executor",
+        "json_serialized_invocation_args": json.dumps(
+            {"inputs": {"parameterValues": given}, "outputs": outputs}
+        ),
+        "json_serialized_inputs_spec_args": json.dumps({"parameters": days}),
+        "driver_class_path": "components.ratings_example_gen.driver.Driver",
+    }
+    monkeypatch.setattr("sys.argv", ["entrypoint", *(f"--{name}={text}" for name, text in arguments.items())])
+    with pytest.raises(SystemExit) as ended:
+        entrypoint.main()
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert ended.value.code == (
+        "this task has no key for s3://: compile the package with an s3:// address as --data, and make "
+        "the secret with `deepfm manifests --endpoint HOST`"
+    )
 
 
 def test_a_driver_s_findings_go_to_the_output_file(tmp_path):

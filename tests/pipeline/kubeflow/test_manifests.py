@@ -1,5 +1,7 @@
 """The objects: against Kubernetes' published schemas, and against each other and the package."""
 
+import dataclasses
+
 import kubernetes_validate
 import pytest
 import yaml
@@ -84,6 +86,17 @@ def test_the_launcher_finds_the_store_and_its_key():
     assert "secret'" not in repr(STORE)
 
 
+def test_what_a_run_names_in_s3_has_its_key_without_a_root_for_all():
+    """Of ratings, and of artifacts whose address is the package's or the run's."""
+    objects = by_kind(dataclasses.replace(CONFIG, store=dataclasses.replace(STORE, pipeline_root="")))
+    assert objects["Secret"] == by_kind(CONFIG)["Secret"]
+    data = by_kind(CONFIG)["ConfigMap"]["data"]
+    assert objects["ConfigMap"]["data"] == {"providers": data["providers"]}
+    minio = dataclasses.replace(CONFIG, store=dataclasses.replace(STORE, pipeline_root="minio://bucket"))
+    providers = yaml.safe_load(by_kind(minio)["ConfigMap"]["data"]["providers"])
+    assert providers["minio"] == providers["s3"] == yaml.safe_load(data["providers"])["s3"]
+
+
 def test_without_a_store_of_its_own_there_is_no_secret():
     assert set(by_kind(ClusterConfig())) == {"ServiceAccount", "RoleBinding"}
 
@@ -106,9 +119,10 @@ def test_the_command_prints_what_kubectl_applies(monkeypatch):
         ("--volume deepfm", "`volumes` must map a claim, a DNS label, to a size like 20Gi, got 'deepfm': ''"),
         ("--volume Deep_fm:1Gi", "got 'Deep_fm': '1Gi'"),
         ("--namespace a.b", "`namespace` must be a DNS label, got 'a.b'"),
-        ("--pipeline-root gs://bucket", "must begin with s3:// or minio://, got 'gs://bucket'"),
-        ("--pipeline-root s3://bucket --endpoint http://a", "`endpoint` must be a host or host:port"),
-        ("--pipeline-root s3://bucket", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("--pipeline-root gs://bucket --endpoint a", "must begin with s3:// or minio://, got 'gs://bucket'"),
+        ("--endpoint http://a", "`endpoint` must be a host or host:port"),
+        ("--pipeline-root s3://bucket", "s3://bucket needs the host of its store: --endpoint, as"),
+        ("--endpoint a", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key of a"),
     ],
 )
 def test_a_slip_is_one_sentence(monkeypatch, options, said):

@@ -5,8 +5,10 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+from typer.testing import CliRunner
 
 from components.ratings_example_gen.config import SpanConfig
+from pipeline import cli
 from pipeline.config import KubeflowConfig, TaskConfig
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.artifact_types import ARTIFACT_TYPES
@@ -71,6 +73,7 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
     assert spec["root"]["inputDefinitions"]["parameters"] == {
         "data_folder": {"parameterType": "STRING", "defaultValue": "/mnt/data"},
         "serving_folder": {"parameterType": "STRING", "defaultValue": "/mnt/runs/small/serving/deepfm"},
+        "accept_data": {"parameterType": "BOOLEAN", "defaultValue": False},
     }
     tasks = spec["root"]["dag"]["tasks"]
     for node, name, parameter in (
@@ -78,6 +81,7 @@ def test_a_run_chooses_the_roots_or_gets_those_of_the_configuration(spec):
         ("ServedModel", "serving_dir", "serving_folder"),
         ("DataGate", "serving_dir", "serving_folder"),
         ("Pusher", "serving_dir", "serving_folder"),
+        ("DataGate", "accept_data", "accept_data"),
     ):
         assert tasks[node]["inputs"]["parameters"][name] == {"componentInputParameter": parameter}
     constants = json.dumps([task["inputs"]["parameters"] for task in tasks.values() if "inputs" in task])
@@ -92,7 +96,7 @@ def test_a_run_of_a_folder_of_days_must_choose_its_date(config):
     )
     spec, _ = compile_package(days, KubeflowConfig(image=IMAGE))
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert {name: p for name, p in parameters.items() if "folder" not in name} == {
+    assert {name: p for name, p in parameters.items() if name.endswith(("date", "days"))} == {
         "run_date": {"parameterType": "STRING"},
         "lag_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 0.0},
         "window_days": {"parameterType": "NUMBER_INTEGER", "defaultValue": 30.0},
@@ -131,6 +135,16 @@ def test_the_driver_s_parameters_have_types(containers):
     assert hook["command"] == ["python", "-m", "pipeline.kubeflow.driver"]
     assert hook["args"][-2:] == ["--driver_class_path", "components.served_model.driver.Driver"]
     assert json.loads(hook["args"][3]) == inputs_spec
+
+
+def test_what_is_true_or_false_is_so_to_the_back_end_and_the_task(spec, containers):
+    (given,) = (
+        json.loads(containers["DataGate"]["args"][i + 1])["parameters"]
+        for i, flag in enumerate(containers["DataGate"]["args"])
+        if flag == "--json_serialized_inputs_spec_args"
+    )
+    of_the_task = spec["components"]["DataGate"]["inputDefinitions"]["parameters"]
+    assert given["accept_data"] == of_the_task["accept_data"] == {"parameterType": "BOOLEAN"}
 
 
 def test_each_task_gets_what_the_configuration_says(documents, containers, nodes):
@@ -183,6 +197,26 @@ def test_ratings_in_an_object_store_come_with_its_key(config):
         "AWS_ENDPOINT_URL": "endpoint",
         "AWS_DEFAULT_REGION": "region",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--data /mnt/days", False),
+        ("--data gs://ratings/days --pipeline-root minio://bucket", False),
+        ("--data s3://ratings/days", True),
+        ("--data /mnt/days --pipeline-root s3://bucket", True),
+    ],
+)
+def test_who_compiles_a_package_for_a_store_is_told_what_the_cluster_needs(
+    tmp_path, monkeypatch, options, told
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    line = f"compile {tmp_path / 'p.yaml'} --image i --dataset small --root /mnt/runs {options}"
+    done = CliRunner().invoke(cli.app, line.split())
+    assert done.exit_code == 0
+    needs = "the cluster needs the key of its s3:// addresses: `deepfm manifests --endpoint HOST`\n"
+    assert done.output.endswith(needs) is told
 
 
 def test_every_type_of_the_project_s_artifacts_is_known(config):

@@ -1,5 +1,6 @@
 """The package on both back ends: from ratings to a pushed version, and the next day from that one."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from components.evaluator.config import EvaluatorConfig
 from components.ratings_example_gen.config import ExampleGenConfig, SpanConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
-from pipeline.config import KubeflowConfig, PipelineConfig
+from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.dataset.days import split_by_day
 from pipeline.dataset.generated import generate
 from pipeline.graph import create_pipeline
@@ -40,15 +41,16 @@ CONFIG = PipelineConfig(
 
 @pytest.fixture(scope="module")
 def folder_of_days(tmp_path_factory):
-    """Five days of ratings, 2000-12-27 to 2000-12-31, each of all users."""
+    """Five days of ratings, 2000-12-27 to 2000-12-31, each of all users; the last is the one before again."""
     folder = tmp_path_factory.mktemp("data")
     generate(folder / "flat", ratings=4_000, users=100, movies=80, seed=3)
     path = folder / "flat" / "ratings.dat"
     ratings = [line.rsplit("::", 1)[0] for line in path.read_text().splitlines()]
     path.write_text(
         "".join(
-            f"{rating}::{FIRST_SECOND + number % DAYS * SECONDS_PER_DAY}\n"
-            for number, rating in enumerate(ratings)
+            f"{rating}::{FIRST_SECOND + day * SECONDS_PER_DAY}\n"
+            for day in range(DAYS)
+            for rating in ratings[min(day, DAYS - 2) :: DAYS]
         )
     )
     split_by_day(folder / "flat", folder / "days", report=lambda share: None)
@@ -58,7 +60,9 @@ def folder_of_days(tmp_path_factory):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
-    write_package(path, compile_package(CONFIG, KubeflowConfig(image="deepfm:1")))
+    kubeflow = KubeflowConfig(image="deepfm:1")
+    tasks = {**kubeflow.tasks, "DataGate": TaskConfig(cache=False, retries=0)}
+    write_package(path, compile_package(CONFIG, dataclasses.replace(kubeflow, tasks=tasks)))
     return path
 
 
@@ -105,10 +109,20 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
         in (failure.value.log.splitlines()[-1])
     )
 
-    # As a recurring run in the night after the day has it, and with a container that dies.
+    # As a recurring run in the night after the day has it: a day that came again is not let pass.
+    night = {**folders, "run_date": "2001-01-01", "lag_days": 1, "window_days": 2}
+    with pytest.raises(backends.TaskFailedError) as failure:
+        backend.run(package, night)
+    assert failure.value.task == "DataGate"
+    finding = "2000-12-31: share of ratings that an earlier day had too is 100.0%, at most 50.0% allowed"
+    assert f"findings: 1\n  {finding}\n" in failure.value.log
+    assert failure.value.log.splitlines()[-1].endswith("let it pass once with --accept-data.")
+    assert release.served(serving) == 1
+
+    # Until a run is told to, here with a container that dies.
     second = backend.run(
         package,
-        {**folders, "run_date": "2001-01-01", "lag_days": 1, "window_days": 2},
+        {**night, "accept_data": True},
         kill={"RatingsExampleGen": "Starting executor"},
     )
     assert {name for name, task in second.items() if task.state == "cached"} == {"ImportSchemaGen"}
@@ -124,6 +138,11 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
         (backend.stored(second["DataGate"].artifacts["data_blessing"].uri) / "report.json").read_text()
     )
     assert (gate["baseline"], gate["days"]) == ("compared with version 1", ["2000-12-31"])
+    assert gate["findings"] == [finding]
+    assert [
+        tasks["DataGate"].executor_input["inputs"]["parameterValues"]["accept_data"]
+        for tasks in (first, second)
+    ] == [False, True]
     assert second["Pusher"].metadata("pushed_model")["pushed_version"] == "2"
     assert (versions.versions(serving), release.served(serving)) == ([1, 2], 2)
     assert versions.manifest(serving, 2)["baseline_version"] == 1
