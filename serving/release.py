@@ -390,12 +390,20 @@ def _change(
                 changed,
                 action=action,
                 reason=reason,
-                who=f"{getpass.getuser()}@{socket.gethostname()}",
+                who=f"{_user()}@{socket.gethostname()}",
                 time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             )
             _append(base / _RELEASES, json.dumps(dataclasses.asdict(changed)) + "\n")
         _write_models_config(base)
     return changed
+
+
+def _user() -> str:
+    """Return the name of who runs this; a container's user may have none, but has a number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _append(path: Path, line: str) -> None:

@@ -95,7 +95,9 @@ class ExampleGenConfig(JsonConfig):
     max_rejected_fraction: float = 0.01  # share of the lines of a file, 0 to 1; more stops the run
     cold_below: int = 10  # fewer ratings in the training split than this: "cold"
     heavy_from: int = 200  # this many ratings in the training split or more: "heavy"
-    shard_bytes: int = 16 << 20  # input bytes per output shard; bounds the memory of a Beam worker
+    shard_bytes: int = (
+        16 << 20
+    )  # of input that a Beam worker parses at a time; an output shard is of 1 to 8 times that
     spans: SpanConfig | None = None  # of a folder of days: its evaluation span is the test split
 
     def __post_init__(self) -> None:

@@ -53,6 +53,8 @@ _SPLIT = "split"
 _COUNT = "count"
 _ENCODE_ROWS = 65_536
 _BOUNDARY_BYTES = 65_536
+_EQUAL_GROUPS = 64  # up to which there is a shard a group; beyond, one more for so many groups:
+_GROUPS_A_SHARD = 8
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -198,6 +200,15 @@ def plan_groups(paths: Iterable[str], group_bytes: int) -> list[tuple[Block, ...
     return groups
 
 
+def count_shards(groups: int) -> int:
+    """Return how many shards the users of so many groups are dealt to.
+
+    Each group has a part for each shard: with a shard for each group, the number of parts would grow by the
+    square of the data.
+    """
+    return min(groups, _EQUAL_GROUPS + groups // _GROUPS_A_SHARD)
+
+
 def _boundaries_of(path: str, block_bytes: int) -> list[int]:
     """Return where the blocks of a file begin, and its size, looking only at the bytes near them."""
     with fileio.open(path, "rb") as file:
@@ -252,13 +263,14 @@ class IngestRatings(beam.PTransform):
             | "WriteCatalogue" >> beam.Map(_write_catalogue, AsSingleton(users), AsSingleton(movies))
         )
 
+        shards = count_shards(len(groups))
         ratings = pipeline | "Groups" >> beam.Create(groups) | "Spread" >> beam.Reshuffle()
         counted = ratings | "CountLines" >> beam.FlatMap(
             lambda group: [(block, len(parse.split_lines(block.read()))) for block in group]
         )
         line_counts = counted | "LinesByBlock" >> beam.MapTuple(lambda block, n: (block.number, n))
         parsed = ratings | "ParseRatings" >> beam.ParDo(
-            _ParseRatings(names, len(groups)),
+            _ParseRatings(names, shards),
             beam.pvalue.AsDict(line_counts),
             AsSingleton(users),
             AsSingleton(movies),
@@ -269,7 +281,7 @@ class IngestRatings(beam.PTransform):
             | "OneAPair"
             >> beam.ParDo(_OneAPair(names), AsSingleton(users)).with_outputs(_REJECTED, _COUNTED, main="rows")
         )
-        _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, len(groups))
+        _ = unique.rows | "WriteRated" >> beam.Map(_write_rated, self.catalogue_uri, shards)
         boundaries = (
             unique.rows
             | "RowsByHour" >> beam.Map(lambda rows: _rows_by_hour(rows[1]))
@@ -285,7 +297,7 @@ class IngestRatings(beam.PTransform):
             | "AllMovies" >> beam.CombineGlobally(_merge_counts)
         )
         written = divided | "WriteExamples" >> beam.ParDo(
-            _WriteExamples(self.config, self.examples_uri, len(groups)),
+            _WriteExamples(self.config, self.examples_uri, shards),
             AsSingleton(users),
             AsSingleton(movies),
             AsSingleton(movie_counts),
@@ -401,8 +413,11 @@ class _ParseRatings(beam.DoFn):
             rejected.append(_rejected_ratings(unknown, self._names, reason, feature))
         yield from _tagged(rejected)
         shard = split.mix(rows[features.UID.name].to_numpy().astype(np.uint64)) % np.uint64(self._shards)
-        for number in range(self._shards):
-            yield number, rows.filter(pa.array(shard == number))
+        order = np.argsort(shard, kind="stable")
+        bounds = np.searchsorted(shard[order], np.arange(self._shards + 1, dtype=np.uint64))
+        rows = rows.take(pa.array(order))
+        for number, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+            yield number, rows.slice(start, end - start)
 
 
 class _OneAPair(beam.DoFn):

@@ -1,7 +1,10 @@
 import datetime
 import getpass
 import json
+import os
+import pwd
 import shutil
+import socket
 from concurrent import futures
 
 import pytest
@@ -110,6 +113,16 @@ def test_who_when_and_why_are_kept(base):
     ]
     assert {r.who.split("@")[0] for r in kept} == {getpass.getuser()}
     assert all(before <= datetime.datetime.fromisoformat(r.time) for r in kept)
+
+
+def test_a_user_without_a_name_is_told_by_number(base, monkeypatch):
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    assert release.publish(base, 1).who == f"{os.getuid()}@{socket.gethostname()}"
 
 
 def test_the_same_again_changes_nothing(base):

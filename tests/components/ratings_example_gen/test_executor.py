@@ -12,7 +12,7 @@ from components.errors import RunStoppedError
 from components.ratings_example_gen import counts, driver
 from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Catalogue, RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SpanConfig
-from components.ratings_example_gen.executor import Executor, plan_groups
+from components.ratings_example_gen.executor import Executor, count_shards, plan_groups
 from components.ratings_example_gen.facts import RatingFacts
 from components.ratings_example_gen.inputs import find_inputs
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
@@ -409,3 +409,8 @@ def test_small_files_share_a_group_and_a_large_one_is_divided(tmp_path):
         [(4, 4, 3, 12)],
         [(4, 5, 3, 1), (5, 6, 6, 4)],
     ]
+
+
+@pytest.mark.parametrize(("groups", "shards"), [(1, 1), (64, 64), (72, 72), (73, 73), (74, 73), (6400, 864)])
+def test_large_data_has_fewer_shards_than_groups(groups, shards):
+    assert count_shards(groups) == shards
