@@ -15,9 +15,7 @@ CONFIG = DataGateConfig()
 
 def usual(**changes):
     """A day of 100 ratings by 10 users with ten each, half of them 3 and half of them 5 stars."""
-    facts = RatingFacts(
-        rows=100, squared_rows=1000, ratings=400.0, squared_ratings=50 * 9.0 + 50 * 25.0
-    )
+    facts = RatingFacts(rows=100, squared_rows=1000, ratings=400.0, squared_ratings=50 * 9.0 + 50 * 25.0)
     return Day(lines=100, facts=dataclasses.replace(facts, **changes))
 
 
