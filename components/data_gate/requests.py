@@ -1,9 +1,9 @@
 """The requests that a server logged, as rows of raw features."""
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +26,7 @@ MAX_ROWS = 200_000
 _logger = logging.getLogger(__name__)
 _RANK = "rank"  # the signature of one user and many movies
 _EXAMPLES = "examples"  # input of the signature that takes tf.Examples
+_Row = Mapping[str, list[int] | list[bytes]]  # each feature's values by its name
 _TYPES = {features.Dtype.INT64: pa.int64(), features.Dtype.BYTES: pa.binary()}
 
 
@@ -51,9 +52,13 @@ def read(base_path: str) -> Logged:
 
     Of a `rank` request the user alone is a row: its movies are candidates, and say nothing of what is asked.
     """
-    newest = reversed(request_log.files(request_log.prefix(base_path)))
-    every = (row for path in newest for request in _requests(path) for row in _rows(request))
-    rows = list(itertools.islice(every, MAX_ROWS))
+    rows: list[_Row] = []
+    for path in reversed(request_log.files(request_log.prefix(base_path))):
+        # The newest of a file are its last.
+        every = (row for request in _requests(path) for row in _rows(request))
+        rows += collections.deque(every, maxlen=MAX_ROWS - len(rows))
+        if len(rows) == MAX_ROWS:
+            break
     # Without a pair there are no movies; users lack a feature only if clients do not send it.
     movies = any(features.MID.name in row for row in rows)
     columns = features.SERVED if movies else (features.UID, *features.USER_FEATURES)
@@ -74,7 +79,7 @@ def _requests(path: Path) -> Iterator[predict_pb2.PredictRequest]:
         _logger.warning("%s ends early: %s", path, error)
 
 
-def _rows(request: predict_pb2.PredictRequest) -> Iterator[Mapping[str, list[int] | list[bytes]]]:
+def _rows(request: predict_pb2.PredictRequest) -> Iterator[_Row]:
     """Yield the rows of a request, each feature's values by its name; what is missing is left out."""
     try:
         inputs = {name: wire.decode(tensor) for name, tensor in request.inputs.items()}
@@ -95,7 +100,7 @@ def _rows(request: predict_pb2.PredictRequest) -> Iterator[Mapping[str, list[int
         yield {name: present for name, present in values.items() if present}
 
 
-def _of_example(serialized: bytes) -> Mapping[str, list[int] | list[bytes]]:
+def _of_example(serialized: bytes) -> _Row:
     found = tf.train.Example.FromString(serialized).features.feature
     return {
         feature.name: list(getattr(found[feature.name], kind).value)

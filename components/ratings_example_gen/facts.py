@@ -20,7 +20,6 @@ class RatingFacts:
     """Facts of a file, or of a part of it that has all rows of its users; they add up by `+`."""
 
     rows: int = 0
-    users: int = 0  # who rated
     squared_rows: int = 0  # sum over the users of the square of their rows
     ratings: float = 0.0  # sum, in stars
     squared_ratings: float = 0.0  # sum of the squares
@@ -53,7 +52,6 @@ def measure(rows: pa.Table, replacing: np.ndarray) -> RatingFacts:
     missing = {f.name: n for f in features.USER_FEATURES if (n := rows[f.name].null_count)}
     return RatingFacts(
         rows=len(rows),
-        users=len(by_user),
         squared_rows=int(np.square(by_user).sum()),
         ratings=float(ratings.sum()),
         squared_ratings=float(np.square(ratings).sum()),

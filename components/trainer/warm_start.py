@@ -127,7 +127,7 @@ def take_over(
     fields: Sequence[CategoricalField],
     vocabularies: Vocabularies,
     served: Snapshot,
-    share: float = 1.0,
+    share: float,
 ) -> dict[str, Entries]:
     """Move all weights of a new model towards those of the served one, or none.
 

@@ -15,9 +15,7 @@ CONFIG = DataGateConfig()
 
 def usual(**changes):
     """A day of 100 ratings by 10 users with ten each, half of them 3 and half of them 5 stars."""
-    facts = RatingFacts(
-        rows=100, users=10, squared_rows=1000, ratings=400.0, squared_ratings=50 * 9.0 + 50 * 25.0
-    )
+    facts = RatingFacts(rows=100, squared_rows=1000, ratings=400.0, squared_ratings=50 * 9.0 + 50 * 25.0)
     return Day(lines=100, facts=dataclasses.replace(facts, **changes))
 
 
@@ -47,13 +45,13 @@ def test_a_day_like_the_others_passes():
 
 def test_the_mean_rating_has_room_for_few_users_who_rate_much():
     # A deviation of 1; of one rating each, four standard errors are 0.4 stars, which the least room exceeds.
-    alone = after(usual(users=100, squared_rows=100, ratings=451.0))[Kind.MEAN_RATING]
+    alone = after(usual(squared_rows=100, ratings=451.0))[Kind.MEAN_RATING]
     assert (alone.low, alone.high, alone.passed) == (3.5, 4.5, False)
-    assert after(usual(users=100, squared_rows=100, ratings=450.0))[Kind.MEAN_RATING].passed
+    assert after(usual(squared_rows=100, ratings=450.0))[Kind.MEAN_RATING].passed
     # Of ten each: the root of 0.8 / 100 + 0.2 * 1000 / 100².
     assert after(usual())[Kind.MEAN_RATING].high == pytest.approx(4 + 4 * math.sqrt(0.008 + 0.02))
     # All by one user: the root of 0.8 / 100 + 0.2.
-    (one,) = (after(usual(users=1, squared_rows=10_000, ratings=500.0))[Kind.MEAN_RATING],)
+    (one,) = (after(usual(squared_rows=10_000, ratings=500.0))[Kind.MEAN_RATING],)
     assert one.high == pytest.approx(4 + 4 * math.sqrt(0.208))
     assert one.passed
 
@@ -117,7 +115,7 @@ def test_a_day_whose_users_lack_their_zips_is_found():
     assert found[Kind.MISSING].high == pytest.approx(4 * 0.5 / math.sqrt(10))
     assert found[Kind.MISSING].feature == features.ZIP.name
     # Two users may well be two of the kind that give none.
-    assert failed(after(usual(missing=lacking, users=2, squared_rows=2 * 50**2))) == []
+    assert failed(after(usual(missing=lacking, squared_rows=2 * 50**2))) == []
 
 
 def test_a_day_of_few_rows_has_no_mean_and_no_shares():

@@ -43,7 +43,7 @@ DAYS = {
 
 def ratings(**last_day):
     """Counts of 31 days of 100 ratings, the last of which differs."""
-    usual = RatingFacts(rows=100, users=100, squared_rows=100, ratings=400.0, squared_ratings=1700.0)
+    usual = RatingFacts(rows=100, squared_rows=100, ratings=400.0, squared_ratings=1700.0)
     names = [f"span-2000-12-{n:02d}/ratings.dat" for n in range(1, 32)]
     facts = dict.fromkeys(names, usual) | {names[-1]: dataclasses.replace(usual, **last_day)}
     return RowCounts(read_by_file=collections.Counter(dict.fromkeys(names, 100)), facts_by_file=facts)

@@ -105,12 +105,26 @@ def test_what_a_killed_server_left_unfinished_is_passed_over(serving, write):
     assert requests.read(str(serving)).rows == 2
 
 
-def test_the_newest_rows_are_read(serving, write, monkeypatch):
-    monkeypatch.setattr(requests, "MAX_ROWS", 3)
-    write("1", record("predict", USERS | MOVIES))
-    write("2", *[record("serving_default", {"examples": np.array([example()], object)})] * 5)
+@pytest.mark.parametrize(
+    ("most", "genders", "zips"),
+    [
+        (2, {"M": 2}, {}),
+        (3, {"M": 3}, {}),
+        (4, {"M": 3}, {"02139": 1}),
+        (6, {"M": 3, "F": 1}, {"02139": 2}),
+        (9, {"M": 3, "F": 2}, {"02139": 2}),
+    ],
+)
+def test_the_newest_rows_are_read(serving, write, monkeypatch, most, genders, zips):
+    monkeypatch.setattr(requests, "MAX_ROWS", most)
+    older = record("predict", USERS | MOVIES)
+    newer = record("serving_default", {"examples": np.array([example()], object)})
+    write("1", older)
+    write("2", older, newer, newer, newer)
     logged = requests.read(str(serving))
-    assert (logged.rows, counts(logged)[1][features.GENDER.name]) == (3, {"M": 3})
+    values = counts(logged)[1]
+    assert logged.rows == min(most, 7)
+    assert (values[features.GENDER.name], values.get(features.ZIP.name, {})) == (genders, zips)
 
 
 def test_rankings_alone_say_nothing_of_movies(serving, write):

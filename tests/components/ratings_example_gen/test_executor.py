@@ -327,7 +327,6 @@ def test_the_facts_of_a_day_are_those_of_all_that_it_brought(days, tmp_path, sha
         # The rating of user 1 that the last day replaces counts too.
         "span-2000-12-29/ratings.dat": RatingFacts(
             rows=3,
-            users=2,
             squared_rows=2**2 + 1,
             ratings=1 + 2 + 3,
             squared_ratings=1 + 4 + 9,
@@ -336,7 +335,6 @@ def test_the_facts_of_a_day_are_those_of_all_that_it_brought(days, tmp_path, sha
         ),
         "span-2000-12-31/version-2/ratings.dat": RatingFacts(
             rows=2,
-            users=2,
             squared_rows=1 + 1,
             ratings=5 + 4,
             squared_ratings=25 + 16,

@@ -70,7 +70,7 @@ def served():
 
 def test_an_entry_keeps_its_embedding_and_a_new_one_begins_with_that_of_the_oov_bucket(served):
     model, fields = build(NEW, seed=1)
-    entries = warm_start.take_over(model, CONFIG, fields, NEW, take(served))
+    entries = warm_start.take_over(model, CONFIG, fields, NEW, take(served), share=1.0)
     assert entries == {
         UID.name: Entries(kept=2, new=1, gone=1),
         MID.name: Entries(kept=2, new=1, gone=0),
@@ -112,7 +112,7 @@ def test_before_the_first_step_the_new_model_predicts_what_the_served_one_does(a
     for weight in old.weights:
         weight.assign(np.random.default_rng(len(weight.path)).normal(size=weight.shape))
     new, fields = build(NEW, config, seed=1)
-    warm_start.take_over(new, config, fields, NEW, take(old, config))
+    warm_start.take_over(new, config, fields, NEW, take(old, config), share=1.0)
     # Known ones, new ones, and ones that neither knows.
     pairs = [(uid, mid) for uid in (b"7", b"9", b"5", b"1") for mid in (b"10", b"20", b"30", b"1")]
     expected = rate(old, OLD, pairs)
@@ -125,7 +125,7 @@ def test_a_new_entry_begins_with_the_oov_bucket_that_the_transform_graph_gave_it
     new = {UID.name: [str(number).encode() for number in range(3, 40)], MID.name: OLD[MID.name]}
     old_model, _ = build(OLD, oov_buckets=buckets)
     model, fields = build(new, oov_buckets=buckets, seed=1)
-    warm_start.take_over(model, CONFIG, fields, new, take(old_model))
+    warm_start.take_over(model, CONFIG, fields, new, take(old_model), share=1.0)
     keys = np.array([int(entry) for entry in OLD[UID.name]])
     table = tf.lookup.StaticVocabularyTable(
         tf.lookup.KeyValueTensorInitializer(keys, np.arange(len(keys))), buckets, lookup_key_dtype=tf.int64
@@ -153,7 +153,7 @@ def test_another_architecture_takes_over_nothing_and_says_why(served, change, re
     model, fields = build(NEW, config)
     before = weights(model)
     with pytest.raises(DoesNotFitError) as raised:
-        warm_start.take_over(model, config, fields, NEW, take(served))
+        warm_start.take_over(model, config, fields, NEW, take(served), share=1.0)
     assert str(raised.value) == reason
     for path, value in weights(model).items():
         np.testing.assert_array_equal(value, before[path])
@@ -162,7 +162,7 @@ def test_another_architecture_takes_over_nothing_and_says_why(served, change, re
 def test_what_only_steers_the_training_may_change(served):
     config = dataclasses.replace(CONFIG, dropout_rate=0.5, embedding_l2=0.0, oov_dropout_rate=0.0)
     model, fields = build(NEW, config)
-    warm_start.take_over(model, config, fields, NEW, take(served))
+    warm_start.take_over(model, config, fields, NEW, take(served), share=1.0)
     assert weights(model)["combination/w_0"] == weights(served)["combination/w_0"]
 
 
@@ -184,7 +184,7 @@ def test_weights_of_other_code_take_over_nothing(served, damage, reason):
     model, fields = build(NEW)
     before = weights(model)
     with pytest.raises(DoesNotFitError) as raised:
-        warm_start.take_over(model, CONFIG, fields, NEW, taken)
+        warm_start.take_over(model, CONFIG, fields, NEW, taken, share=1.0)
     assert str(raised.value) == reason
     for path, value in weights(model).items():
         np.testing.assert_array_equal(value, before[path])
@@ -193,7 +193,7 @@ def test_weights_of_other_code_take_over_nothing(served, damage, reason):
 def test_another_number_of_oov_buckets_takes_over_nothing(served):
     model, fields = build(NEW, oov_buckets=2)
     with pytest.raises(DoesNotFitError, match=f"^{UID_TABLE} has 5 rows, expected 6$"):
-        warm_start.take_over(model, CONFIG, fields, NEW, take(served))
+        warm_start.take_over(model, CONFIG, fields, NEW, take(served), share=1.0)
 
 
 def test_what_is_written_is_read_again_and_by_numpy_alone(served, tmp_path):
@@ -257,4 +257,4 @@ def test_a_structure_that_says_less_does_not_fit(served):
     older = Snapshot(structure={}, weights=taken.weights, vocabularies=taken.vocabularies)
     model, fields = build(NEW)
     with pytest.raises(DoesNotFitError, match="`architecture` was None, is deepfm"):
-        warm_start.take_over(model, CONFIG, fields, NEW, older)
+        warm_start.take_over(model, CONFIG, fields, NEW, older, share=1.0)
