@@ -4,6 +4,7 @@
 # make bench  the training input, timed against TFX's own
 # make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
 # make bench-switching  versions switched under load, then the server killed; MODEL=<folder of a served version>
+# make bench-warm-start  warm against cold training on the days of `deepfm retrain`; RUNS=<folder of a dataset's runs>
 # make bench-batch    `deepfm batch`, time and memory, beside other ways; MODEL=<folder of a served version>
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
@@ -26,7 +27,7 @@ PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$
 export UV_PYTHON := $(PYTHON311)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run test bench bench-serving bench-switching bench-batch clean
+.PHONY: run test bench bench-serving bench-switching bench-batch bench-warm-start clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -50,6 +51,9 @@ bench-serving: .venv/.ready
 
 bench-switching: .venv/.ready
 	@.venv/bin/python tests/benchmarks/switching.py "$(MODEL)"
+
+bench-warm-start: .venv/.ready
+	@.venv/bin/python tests/benchmarks/warm_start.py "$(RUNS)"
 
 bench-batch: .venv/.ready
 	@.venv/bin/python tests/benchmarks/batch.py "$(MODEL)"
