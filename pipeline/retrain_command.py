@@ -50,8 +50,8 @@ def retrain(
         str | None,
         typer.Option(
             "--from",
-            help="First day that may be due, so that days before it are left out; one that is done stays "
-            "done. If not given, the day after the last one done, or the last day where none was.",
+            help="First day that may be due; later ones train on those before it all the same. If not given, "
+            "the day after the last one done, or the last day where none was.",
         ),
     ] = None,
     window: Window = 0,
