@@ -160,7 +160,8 @@ class _Days:
         status, begun = 0, False
         # Each reads all files of its window; what changes meanwhile is for the next call.
         fingerprint = functools.cache(self._fingerprint)
-        while due := retraining.next_due(retraining.past_days(root), self.first, last, fingerprint):
+        past = retraining.past_days(root)
+        while due := retraining.next_due(past, self.first, last, fingerprint):
             request = self._request(due)
             facts = {**request.facts, retraining.INPUT_FINGERPRINT: fingerprint(due)}
             if not begun:
@@ -171,7 +172,8 @@ class _Days:
             status = max(status, outcome.status)
             if outcome.summary is None:
                 return status
-            retraining_record.write(retraining.past_days(root), root)
+            past = retraining.with_run(past, outcome.summary)
+            retraining_record.write(past, root)
             found = retraining.day_of(outcome.summary)
             say(retraining_record.line(found))
             if not found.done:
@@ -179,7 +181,7 @@ class _Days:
         if begun:
             say(f"table {root / retraining_record.CSV_FILE}, plot {root / retraining_record.PLOT_FILE}")
         else:
-            if past := retraining.past_days(root):  # a kill may have come before the last was written
+            if past:  # a kill may have come before the last was written
                 retraining_record.write(past, root)
             say(f"{self.request.dataset.name}: no day up to {last} is due")
         return status
