@@ -35,7 +35,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "1", "TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONUNBU
 class Outcome:
     """How a run ended."""
 
-    status: int  # exit status
+    status: int  # exit status; of a process that a signal ended, as of a shell
     summary: dict[str, Any] | None  # as in summary.json; None where the run could not begin
 
 
@@ -103,7 +103,8 @@ def run(
         worker.stdin.flush()
     try:
         told = _show(os.fdopen(reader, encoding="utf-8"), console, brief)
-        status = worker.wait()
+        ended = worker.wait()
+        status = ended if ended >= 0 else 128 - ended
     except KeyboardInterrupt:
         worker.kill()
         worker.wait()

@@ -182,7 +182,12 @@ def run(job: Job) -> int:
             _run.summary["error"] = cause(error)
             _run.events.write(events.Event(events.FAILED, _run.current, cause(error)))
     _run.summary["seconds"] = round(time.monotonic() - start, 3)
-    _write_summary(job)
+    try:
+        _write_summary(job)
+    except OSError as error:
+        status = 1
+        _tell(f"{SUMMARY_FILE} could not be written: {error}")
+    # On a full disk, this makes room for the next run.
     _remove_old(job.config)
     return status
 
@@ -216,10 +221,14 @@ def _remove_old(config: PipelineConfig) -> None:
     """Remove what old runs left; the run that has ended stays what it is where that cannot be done."""
     try:
         retention.remove_old(config, nodes=len(create_pipeline(config).components))
-    except OSError as error:
-        logging.exception("what old runs left could not be removed")
-        text = f"what old runs left could not be removed: {error}"
-        _run.events.write(events.Event(events.FAILED, "", text))
+    except Exception as error:
+        _tell(f"what old runs left could not be removed: {error}")
+
+
+def _tell(text: str) -> None:
+    """Tell a person, and the log, of an error that is being handled."""
+    logging.exception(text)
+    _run.events.write(events.Event(events.FAILED, "", text))
 
 
 def _exit_with_parent() -> None:

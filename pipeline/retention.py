@@ -40,6 +40,7 @@ def remove_old(config: PipelineConfig, nodes: int) -> None:
     Raises:
         OSError: A file cannot be removed.
     """
+    _remove_logs(config)  # first: on a full disk ML Metadata needs room to write
     connection = metadata.sqlite_metadata_connection_config(str(config.metadata))
     with metadata.Metadata(connection) as handle:
         store = handle.store
@@ -52,14 +53,13 @@ def remove_old(config: PipelineConfig, nodes: int) -> None:
         # what a node that failed wants kept has more to its name.
         names = {str(number) for number in executions}
         names |= {Path(found.uri).name for found in artifacts if found.id in kept}
-        for folder in config.artifacts.glob("*/*/*"):
+        for folder in filter(Path.is_dir, config.artifacts.glob("*/*/*")):
             # Beside them lies what TFX needs while a node runs.
             if folder.name.split(".")[0] not in names or folder.parts[-2] == ".system":
                 shutil.rmtree(folder)
         marked = [found for found in store.get_artifacts() if found.state == Artifact.MARKED_FOR_DELETION]
         gone = [found for found in marked if not os.path.exists(found.uri)]
         _set_state(store, gone, Artifact.DELETED)
-    _remove_logs(config)
 
 
 def _runs_to_keep(store: MetadataStore, config: PipelineConfig, nodes: int) -> list[list[Execution]]:
@@ -97,7 +97,8 @@ def _set_state(store: MetadataStore, artifacts: Iterable[Artifact], state: int) 
 
 def _remove_logs(config: PipelineConfig) -> None:
     """Remove the logs of old runs, and their folders where a run that was killed left no summary."""
-    for run in sorted((config.root / "history").iterdir())[: -config.keep_runs]:
+    runs = filter(Path.is_dir, (config.root / "history").iterdir())
+    for run in sorted(runs)[: -config.keep_runs]:
         if not (run / SUMMARY_FILE).exists():
             shutil.rmtree(run)
             continue

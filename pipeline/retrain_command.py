@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,8 +50,8 @@ def retrain(
         str | None,
         typer.Option(
             "--from",
-            help="First day that may be due, so that days before it are left out; one that is done stays "
-            "done. If not given, the day after the last one done, or the last day where none was.",
+            help="First day that may be due; later ones train on those before it all the same. If not given, "
+            "the day after the last one done, or the last day where none was.",
         ),
     ] = None,
     window: Window = 0,
@@ -85,31 +85,33 @@ def retrain(
         dataset = find_dataset(data, runs)
         if not dataset.last_day:
             raise stop(f"{dataset.origin} is no folder of days; make one: `deepfm split-spans`")
-        days = _Days(
-            request=RunRequest(
-                dataset=dataset,
-                runs=runs,
-                preset=preset,
-                seed=seed,
-                cold=cold,
-                beam=beam_options.beam_config(beam_profile, beam_option),
-                days=RunDays(
-                    run_date=str(last or _yesterday()),
-                    window_days=window,
-                    evaluation_days=evaluation_days,
-                    allow_missing=allow_missing,
-                ),
+        request = RunRequest(
+            dataset=dataset,
+            runs=runs,
+            preset=preset,
+            seed=seed,
+            cold=cold,
+            beam=beam_options.beam_config(beam_profile, beam_option),
+            days=RunDays(
+                run_date=str(last or _yesterday()),
+                window_days=window,
+                evaluation_days=evaluation_days,
+                allow_missing=allow_missing,
             ),
-            first=begin,
-            last=last,
         )
+        past = retraining.past_days(request.config.root)
         if begin:
-            retraining.require_forward(retraining.past_days(days.request.config.root), begin)
+            retraining.require_forward(past, begin)
     except (DatasetError, OSError, ValueError) as error:
         raise stop(str(error)) from error
+    if not any(day.done for day in past):
+        # As long as none is done, the last day alone is due: a first night that breaks would be passed over.
+        begin = begin or last or _yesterday()
     if show:
-        _print_schedule(show, context, {"data": dataset.folder, "runs": runs.absolute()}, dataset.name)
+        told = {"data": dataset.folder, "runs": runs.absolute(), **({"first": begin} if begin else {})}
+        _print_schedule(show, context, told, dataset.name)
         return
+    days = _Days(request=request, first=begin, last=last)
     if every is None:
         raise typer.Exit(days.catch_up())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service ends as by Ctrl-C
@@ -158,7 +160,8 @@ class _Days:
         status, begun = 0, False
         # Each reads all files of its window; what changes meanwhile is for the next call.
         fingerprint = functools.cache(self._fingerprint)
-        while due := retraining.next_due(retraining.past_days(root), self.first, last, fingerprint):
+        past = retraining.past_days(root)
+        while due := retraining.next_due(past, self.first, last, fingerprint):
             request = self._request(due)
             facts = {**request.facts, retraining.INPUT_FINGERPRINT: fingerprint(due)}
             if not begun:
@@ -169,7 +172,8 @@ class _Days:
             status = max(status, outcome.status)
             if outcome.summary is None:
                 return status
-            retraining_record.write(retraining.past_days(root), root)
+            past = retraining.with_run(past, outcome.summary)
+            retraining_record.write(past, root)
             found = retraining.day_of(outcome.summary)
             say(retraining_record.line(found))
             if not found.done:
@@ -177,7 +181,7 @@ class _Days:
         if begun:
             say(f"table {root / retraining_record.CSV_FILE}, plot {root / retraining_record.PLOT_FILE}")
         else:
-            if past := retraining.past_days(root):  # a kill may have come before the last was written
+            if past:  # a kill may have come before the last was written
                 retraining_record.write(past, root)
             say(f"{self.request.dataset.name}: no day up to {last} is due")
         return status
@@ -210,18 +214,18 @@ def _day(option: str, text: str | None) -> datetime.date | None:
 
 
 def _print_schedule(
-    clock: schedules.Clock, context: typer.Context, paths: dict[str, Path], dataset: str
+    clock: schedules.Clock, context: typer.Context, told: dict[str, Any], dataset: str
 ) -> None:
-    """Print what calls this very command, with absolute paths."""
+    """Print what calls this very command; what is told takes the place of what was given."""
     command = [str(Path(sys.executable).with_name("deepfm")), "retrain"]
     for parameter in context.command.params:
         name, value = parameter.name or "", context.params.get(parameter.name or "")
-        if name in ("show", "every") or (name not in paths and value == parameter.default):
+        if name in ("show", "every") or (name not in told and value == parameter.default):
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
-            command += [parameter.opts[0], *([] if one is True else [str(paths.get(name, one))])]
+            command += [parameter.opts[0], *([] if one is True else [str(told.get(name, one))])]
     if clock is schedules.Clock.CRON:
-        say(schedules.cron(command, Path.cwd(), paths["runs"] / _LOG).rstrip("\n"))
+        say(schedules.cron(command, Path.cwd(), told["runs"] / _LOG).rstrip("\n"))
         return
     for name, text in schedules.systemd(
         command, Path.cwd(), getpass.getuser(), f"{_UNITS}-{dataset}"

@@ -55,12 +55,29 @@ def past_days(root: Path) -> list[Day]:
     """
     days: dict[datetime.date, Day] = {}
     for summary in history(root):
-        if not summary.get(INPUT_FINGERPRINT):
-            continue
-        day = day_of(summary)
-        if day.done or day.day not in days or not days[day.day].done:
-            days[day.day] = day
+        _note(summary, days)
     return [days[day] for day in sorted(days)]
+
+
+def with_run(past: Sequence[Day], summary: dict[str, Any]) -> list[Day]:
+    """Return what `past_days` would, now that there is one more run.
+
+    Args:
+        past: Of `past_days`, before the run.
+        summary: Of the run.
+    """
+    days = {day.day: day for day in past}
+    _note(summary, days)
+    return [days[day] for day in sorted(days)]
+
+
+def _note(summary: dict[str, Any], days: dict[datetime.date, Day]) -> None:
+    """Put a run beside those before it."""
+    if not summary.get(INPUT_FINGERPRINT):
+        return
+    day = day_of(summary)
+    if day.done or day.day not in days or not days[day.day].done:
+        days[day.day] = day
 
 
 def day_of(summary: dict[str, Any]) -> Day:

@@ -1,6 +1,7 @@
 """What makes the clock of a machine call a command: a systemd timer, or a line for cron."""
 
 import enum
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +26,9 @@ def systemd(command: Sequence[str], folder: Path, user: str, name: str) -> dict[
         command: The command, its program as an absolute path.
         folder: Where it runs, absolute.
         user: Who runs it, and owns what it writes.
-        name: Of the units.
+        name: Of the units; what no unit's name can hold is escaped as systemd.unit(5) says.
     """
+    name = _unit_name(name)
     service = (
         "[Unit]\n"
         f"Description={_unit(shlex.join(command[1:]))}\n"
@@ -67,6 +69,13 @@ def cron(command: Sequence[str], folder: Path, log: Path) -> str:
         f"{shlex.join(command)} >> {shlex.quote(str(log))} 2>&1"
     )
     return f"0 {_HOUR} * * * {text.replace('%', chr(92) + '%')}\n"
+
+
+def _unit_name(text: str) -> str:
+    """Escape what is no part of a unit's name, and the @ of a template."""
+    return re.sub(
+        r"[^A-Za-z0-9:_.-]", lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode()), text
+    )
 
 
 def _unit(text: str) -> str:

@@ -14,7 +14,7 @@ import components.object_store  # noqa: F401  (the dataset may lie in one)
 from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import INPUT_FINGERPRINT, INPUTS
 from components.ratings_example_gen.config import ExampleGenConfig
-from components.ratings_example_gen.inputs import Inputs, find_inputs
+from components.ratings_example_gen.inputs import Inputs, find_inputs, reading
 
 _CHUNK_BYTES = 1 << 20
 
@@ -49,24 +49,30 @@ def fingerprint(folder: str, inputs: Inputs) -> str:
     """Return a SHA-256 over the names, sizes and contents of the input files, as hex.
 
     Raises:
-      RunStoppedError: a file is missing, or empty and not the ratings of a quiet day.
+      RunStoppedError: a file is missing or cannot be read, or is empty and not the ratings of a quiet day.
     """
     digest = hashlib.sha256()
     ratings_bytes = 0
     for name in inputs.files:
         path = os.path.join(folder, name)
-        if not fileio.exists(path):
-            raise RunStoppedError(f"{path} is missing; the folder must hold {', '.join(inputs.files)}")
-        content = hashlib.sha256()
-        size = 0
-        with fileio.open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                content.update(chunk)
-                size += len(chunk)
+        with reading(path):
+            if not fileio.exists(path):
+                raise RunStoppedError(f"{path} is missing; the folder must hold {', '.join(inputs.files)}")
+            content, size = _read(path)
         if size == 0 and not (inputs.evaluation and name in inputs.ratings):
             raise RunStoppedError(f"{path} is empty; expected `::`-separated lines")
         ratings_bytes += size if name in inputs.ratings else 0
-        digest.update(f"{name} {size} {content.hexdigest()}\n".encode())
+        digest.update(f"{name} {size} {content}\n".encode())
     if not ratings_bytes:
         raise RunStoppedError(f"{folder}: all {len(inputs.ratings)} days that this run reads have no ratings")
     return digest.hexdigest()
+
+
+def _read(path: str) -> tuple[str, int]:
+    """Return the SHA-256 of a file's content, as hex, and its size in bytes."""
+    content, size = hashlib.sha256(), 0
+    with fileio.open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            content.update(chunk)
+            size += len(chunk)
+    return content.hexdigest(), size

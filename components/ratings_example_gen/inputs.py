@@ -1,10 +1,12 @@
 """Which files of a dataset a run reads."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from components.errors import RunStoppedError
@@ -50,6 +52,21 @@ class Inputs(JsonConfig):
         return {**ends, "missing": list(self.missing), "redelivered": redelivered}
 
 
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Stop the run where a file or folder cannot be read, which says nothing of the data.
+
+    Raises:
+      RunStoppedError: a file system gave an error.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        # TFX's own errors have no words.
+        reason = error.__cause__ or error
+        raise RunStoppedError(f"{path} cannot be read: {reason}", of_data=False) from error
+
+
 def find_inputs(input_base: str, config: RunDays | None) -> Inputs:
     """Find the files of a flat dataset, or of the days that a run reads.
 
@@ -62,7 +79,7 @@ def find_inputs(input_base: str, config: RunDays | None) -> Inputs:
 
     Raises:
       RunStoppedError: a day is missing or late and the configuration does not allow it, no training day is
-        left, there are no movies or users, or a folder is misnamed.
+        left, there are no movies or users, or a folder is misnamed or cannot be read.
     """
     if config is None:
         return Inputs(training=(RATINGS_FILE,), movies=MOVIES_FILE, users=USERS_FILE)
@@ -134,11 +151,9 @@ def _files(input_base: str, span: str) -> dict[str, str]:
 
 
 def _entries(folder: str) -> list[str]:
-    try:
+    with reading(folder):
         # An object store's folders end in a slash.
         return [str(name).rstrip("/") for name in fileio.listdir(folder)]
-    except OSError as error:
-        raise RunStoppedError(f"{folder} cannot be read: {error}", of_data=False) from error
 
 
 def _newest(input_base: str, days: Mapping[datetime.date, dict[str, str]], file: str) -> str:
@@ -146,7 +161,9 @@ def _newest(input_base: str, days: Mapping[datetime.date, dict[str, str]], file:
     for files in reversed(list(days.values())):
         if file in files:
             return files[file]
-    if not fileio.exists(os.path.join(input_base, file)):
+    with reading(shared := os.path.join(input_base, file)):
+        found = fileio.exists(shared)
+    if not found:
         raise RunStoppedError(
             f"{input_base} has no {file}, itself or in a span up to {max(days)}: put it there"
         )

@@ -143,6 +143,12 @@ def test_ratings_are_split_into_days_that_need_a_date(deepfm, tmp_path):
         status, printed = deepfm(*arguments)
         assert (status, len(printed.splitlines())) == (1, 1), printed
         assert said in printed
+    unreadable = tmp_path / "daily" / days[-1] / "ratings.dat"
+    unreadable.unlink()
+    unreadable.mkdir()
+    status, printed = deepfm("retrain", "--data", "daily", "--date", last)
+    assert (status, len(printed.splitlines())) == (1, 1), printed
+    assert re.search(rf"daily/{days[-1]}/ratings\.dat cannot be read: .*Is a directory", printed)
 
 
 def test_a_size_that_cannot_be_generated_is_refused(deepfm):

@@ -174,6 +174,20 @@ def test_a_faulty_day_is_stopped_by_the_right_gate(retraining, fault, node, said
     assert release.served(retraining.serving) == 1
 
 
+def test_a_bad_day_that_still_lies_there_stops_the_next_one_too(retraining):
+    retraining.deliver(FAULTY, **five_stars(retraining))
+    retraining.deliver(NEXT, retraining.days[NEXT])
+    try:
+        summary = retraining.run(NEXT)
+    finally:
+        retraining.withdraw(FAULTY)
+        retraining.withdraw(NEXT)
+    assert (summary["state"], summary["failed_node"]) == ("failed", "DataGate")
+    assert f"{FAULTY}: `rating`: mean rating (12 days before: " in summary["error"]
+    assert f"{NEXT}: " not in summary["error"]
+    assert release.served(retraining.serving) == 1
+
+
 def test_a_bad_model_is_stopped_and_the_next_good_one_is_served(retraining, tmp_path, monkeypatch):
     retraining.deliver(FAULTY, retraining.days[FAULTY])
     retraining.deliver(NEXT, retraining.days[NEXT])

@@ -205,6 +205,18 @@ def test_of_old_runs_the_summary_alone_stays(runs):
     assert not (history / "0001").exists()
 
 
+def test_a_file_that_is_no_run_stays_and_stops_nothing(runs):
+    made = [runs.run(name)[1] for name in "ab"]
+    history = runs.root / "history"
+    strays = [folder / ".DS_Store" for folder in (history, runs.folders, runs.config().artifacts)]
+    for stray in strays:
+        stray.write_text("a file browser's")
+    retention.remove_old(runs.config(keep=1), NODES)
+    assert all(stray.is_file() for stray in strays)
+    assert [folder.exists() for folder in made] == [False, True]
+    assert [(history / name / "run.log").exists() for name in ("0000", "0001")] == [False, True]
+
+
 def test_before_the_first_node_ran_there_is_nothing_to_remove(runs):
     (runs.root / "history" / "0000").mkdir(parents=True)
     retention.remove_old(runs.config(), NODES)

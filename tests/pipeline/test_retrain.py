@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import io
 import itertools
+import os
 import shutil
 import signal
 import time
@@ -71,7 +72,6 @@ def test_a_day_whose_calls_were_killed_is_neither_lost_nor_doubled(project, kill
     assert len(release.releases(project.serving)) == 1
     assert not list(project.serving.glob(".incoming-*"))
     executions = project.executions()
-    assert not [node for node, state in executions if state == "RUNNING"]
     # Pusher may have ended before the signal came.
     assert (executions["RatingsExampleGen", "FAILED"], executions["Trainer", "FAILED"]) == (1, 1)
     assert not [node for node, state in executions if state == "RUNNING"]
@@ -79,10 +79,26 @@ def test_a_day_whose_calls_were_killed_is_neither_lost_nor_doubled(project, kill
     assert sorted(path.name for path in project.home.iterdir() if "partial" in path.name) == []
 
 
+def test_a_worker_that_the_kernel_kills_is_no_success(project, killed):
+    done = table(project)
+    command = project.start(*up_to(SECOND))
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
+    while not (workers := children.read_text().split()):
+        assert command.poll() is None, command.stdout.read()
+        time.sleep(0.01)
+    os.kill(int(workers[0]), signal.SIGKILL)
+    printed, _ = command.communicate(timeout=60)
+    status = 128 + signal.SIGKILL
+    assert command.returncode == status, printed
+    assert f"the run ended with status {status} before it could say why" in printed.splitlines()
+    assert table(project) == done
+
+
 def test_a_second_call_beside_one_that_runs_goes_away(project, killed):
+    before = set(project.home.glob("history/*"))
     running = project.start(*up_to(SECOND))
     try:
-        while not list(project.home.glob("history/*"))[len(KILLED_IN) + 1 :]:
+        while not set(project.home.glob("history/*")) - before:
             assert running.poll() is None, running.stdout.read()
             time.sleep(0.01)
         status, printed = call(project, SECOND)
@@ -168,6 +184,10 @@ def test_a_run_for_a_person_leaves_the_days_as_they_are_and_what_old_runs_left_g
 
 
 def test_with_every_it_looks_again_until_it_is_told_to_end(new_project, tmp_path):
+    now = datetime.datetime.now(datetime.UTC)
+    if (later := now + datetime.timedelta(minutes=5)).date() != now.date():
+        # Another day would be due in the middle of it.
+        time.sleep((datetime.datetime.combine(later.date(), datetime.time(), datetime.UTC) - now).seconds + 1)
     yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
     folder = tmp_path / "days" / spans.folder(yesterday)
     before = folder.with_name(spans.folder(yesterday - datetime.timedelta(days=1)))

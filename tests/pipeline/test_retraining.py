@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from pipeline import retraining_record
-from pipeline.retraining import next_due, past_days, require_forward
+from pipeline.retraining import next_due, past_days, require_forward, with_run
 
 
 def day(number):
@@ -143,6 +143,17 @@ def test_a_refused_day_is_due_again_only_if_its_data_have_changed(root, gate):
     assert due(root(*both, summary(4)), {5: "reads it"}) == 5
     # The next day reads what was delivered.
     assert due(root(summary(3), summary(4, **gate), summary(5)), {4: "delivered again"}) == 6
+
+
+@pytest.mark.parametrize(
+    "more", [summary(2), summary(4), summary(4, **BROKEN), summary(4, **HELD), summary(5, **REFUSED)]
+)
+def test_one_more_run_is_told_as_if_all_were_read_again(root, more):
+    runs = (summary(3), summary(4, **REFUSED))
+    past = past_days(root(*runs))
+    assert with_run(past, more) == past_days(root(*runs, more))
+    by_hand = more | {"input_fingerprint": None}
+    assert with_run(past, by_hand) == past
 
 
 def test_a_run_without_days_and_a_damaged_summary_are_none_of_them(root):

@@ -1,6 +1,7 @@
 """What calls a command each night, read by the programs that read it."""
 
 import configparser
+import datetime
 import json
 import shlex
 import shutil
@@ -54,12 +55,20 @@ def test_the_units_for_systemd_name_the_command_and_the_hour(folder):
     assert timer["Install"]["WantedBy"] == "timers.target"
 
 
+def test_a_name_with_a_space_is_escaped_as_systemd_reads_it(folder):
+    service, timer = systemd(["/opt/bin/deepfm"], folder, "recommender", "nightly-ä b@2.0\\%")
+    # What `systemd-escape` gives, which would escape the hyphen too.
+    assert service == r"nightly-\xc3\xa4\x20b\x402.0\x5c\x25.service"
+    assert timer == service.replace(".service", ".timer")
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze on this machine")
 def test_systemd_finds_no_fault_with_the_units(folder):
-    for name, text in systemd([sys.executable, *ARGUMENTS], folder, "root", "nightly").items():
+    units = systemd([sys.executable, *ARGUMENTS], folder, "root", "nightly a b")
+    for name, text in units.items():
         (folder / name).write_text(text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", folder / "nightly.timer", folder / "nightly.service"],
+        ["systemd-analyze", "verify", *(folder / name for name in units)],
         capture_output=True,
         text=True,
         check=False,
@@ -71,22 +80,57 @@ def test_systemd_finds_no_fault_with_the_units(folder):
     assert "03:00:00 UTC" in shown.stdout
 
 
-def test_what_is_printed_is_the_command_that_was_given(tmp_path, monkeypatch):
+@pytest.fixture
+def days(tmp_path, monkeypatch):
+    """A folder of days, beside which commands run."""
     monkeypatch.chdir(tmp_path)
     days = tmp_path / "days"
     (days / "span-2000-12-31").mkdir(parents=True)
     (days / "span-2000-12-31" / "ratings.dat").write_text("1::1::5::978220800\n")
     for name in ("movies.dat", "users.dat"):
         (days / name).write_text("")
-    given = ["retrain", "--data=days", "--window=90", "--cold", "--beam-option=--direct_num_workers=2"]
-    command = ["retrain", "--data", str(days), "--window", "90", "--cold", "--runs", str(tmp_path / "runs")]
-    command += ["--beam-option", "--direct_num_workers=2"]
-    result = CliRunner().invoke(cli.app, [*given, "--print=cron"])
+    return days
+
+
+def printed(*options):
+    """Return the words of the command that would be called."""
+    result = CliRunner().invoke(cli.app, ["retrain", "--data=days", "--print=cron", *options])
     assert result.exit_code == 0, result.output
     words = shlex.split(result.output)
-    assert words[words.index("retrain") : words.index(">>")] == command
-    plain = shlex.split(CliRunner().invoke(cli.app, ["retrain", "--data=days", "--print=cron"]).output)
-    assert plain[plain.index("retrain") : plain.index(">>")] == [*command[:3], *command[6:8]]
-    units = CliRunner().invoke(cli.app, [*given, "--print=systemd"]).output
+    return words[words.index("retrain") : words.index(">>")]
+
+
+def test_what_is_printed_is_the_command_that_was_given(days, tmp_path):
+    given = ["--from=2000-12-30", "--window=90", "--cold", "--beam-option=--direct_num_workers=2"]
+    command = ["retrain", "--data", str(days), "--from", "2000-12-30", "--window", "90", "--cold"]
+    command += ["--runs", str(tmp_path / "runs"), "--beam-option", "--direct_num_workers=2"]
+    assert printed(*given) == command
+    units = CliRunner().invoke(cli.app, ["retrain", "--data=days", *given, "--print=systemd"]).output
     assert "# /etc/systemd/system/deepfm-retrain-days.timer" in units
     assert " ".join(f'"{word}"' for word in command) in units
+
+
+def test_where_no_day_is_done_what_is_printed_begins_with_the_last(days, tmp_path):
+    plain = ["retrain", "--data", str(days), "--runs", str(tmp_path / "runs")]
+    before = _yesterday()
+    assert printed() in [[*plain[:3], "--from", str(day), *plain[3:]] for day in (before, _yesterday())]
+    run = tmp_path / "runs" / "days" / "history" / "0000"
+    run.mkdir(parents=True)
+    summary = {
+        "state": "failed",
+        "blessed": False,
+        "pushed_version": None,
+        "seconds": 1.0,
+        "seconds_by_node": {},
+        "serving_dir": "",
+        "spans": {"run_date": "2000-12-31"},
+        "input_fingerprint": "f",
+    }
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert "--from" in printed()
+    (run / "summary.json").write_text(json.dumps(summary | {"data_refused": True}))
+    assert printed() == plain
+
+
+def _yesterday():
+    return datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)

@@ -216,6 +216,15 @@ def test_a_missing_and_an_empty_file_are_named(folder):
         driver.fingerprint(str(folder), inputs)
 
 
+def test_a_file_that_cannot_be_read_says_nothing_of_the_data(folder):
+    inputs = find_inputs(str(folder), None)
+    (folder / "users.dat").unlink()
+    (folder / "users.dat").mkdir()
+    with pytest.raises(RunStoppedError, match=r"users\.dat cannot be read: .*Is a directory") as stopped:
+        driver.fingerprint(str(folder), inputs)
+    assert not stopped.value.of_data
+
+
 def test_blocks_cover_the_file_and_end_on_line_ends(folder):
     data = (folder / "ratings.dat").read_bytes()
     groups = plan_groups([str(folder / "ratings.dat")], 1000)

@@ -1,7 +1,10 @@
 import datetime
+import errno
 import shutil
 
 import pytest
+import tensorflow as tf
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.portable.data_types import ExecutionInfo
 
@@ -121,6 +124,31 @@ def test_days_before_the_first_are_not_missing_but_a_window_needs_one(folder):
 def test_a_misnamed_folder_is_named(folder, name, message):
     (folder / name).mkdir()
     with pytest.raises(RunStoppedError, match=message):
+        find(folder)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        tf.errors.PermissionDeniedError(None, None, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("call", ["listdir", "exists"])
+def test_a_folder_that_cannot_be_read_says_nothing_of_the_data(folder, monkeypatch, call, error):
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(fileio, call, fail)
+    with pytest.raises(RunStoppedError, match=f"^{folder}.* cannot be read: .*Input/output error") as stopped:
+        find(folder)
+    assert not stopped.value.of_data
+
+
+def test_a_span_that_is_a_file_is_named(folder):
+    shutil.rmtree(folder / "span-2000-12-28")
+    put(folder, "span-2000-12-28", "a file")
+    with pytest.raises(RunStoppedError, match=r"/span-2000-12-28 cannot be read: .+"):
         find(folder)
 
 
