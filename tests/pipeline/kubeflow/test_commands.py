@@ -324,6 +324,61 @@ def test_several_of_one_name_become_one(api, schedule):
     assert api.has()["recurring_runs"] == [made]
 
 
+@pytest.mark.parametrize("change", ["package=other.yaml", "cron=30 4 * * *", "--delete"])
+def test_a_run_under_way_outlives_its_schedule(api, schedule, deepfm, change):
+    schedule()
+    api.tell(due={NAME: "2001-01-01T03:00:00+00:00"}, state="RUNNING")
+    before = api.has()
+    assert before["runs"][0]["recurring_run_id"] == before["recurring_runs"][0]["recurring_run_id"]
+    if change == "--delete":
+        assert deepfm("schedule days.yaml --delete")[0] == 0
+    else:
+        schedule(**dict([change.split("=")]))
+    has = api.has()
+    assert before["recurring_runs"][0] not in has["recurring_runs"]
+    assert has["runs"] == before["runs"]
+    assert [run["state"] for run in has["runs"]] == ["RUNNING"]
+
+
+@pytest.fixture
+def interleaved(schedule, monkeypatch):
+    """Run a call, and others before some of its changes, by number of the change."""
+    request = kfp_server_api.ApiClient.request
+
+    def run(others):
+        left = {0, 1} & others.keys()
+        count = itertools.count()
+
+        def counted(self, method, url, *arguments, **options):
+            if method != "GET" and "recurringruns" in url and (number := next(count)) in left:
+                with monkeypatch.context() as patch:
+                    patch.setattr(kfp_server_api.ApiClient, "request", request)
+                    others[number]()
+            return request(self, method, url, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kfp_server_api.ApiClient, "request", counted)
+            printed = schedule()
+        assert next(count) > max(left)
+        return printed
+
+    return run
+
+
+def test_two_first_calls_at_once_leave_one(api, schedule, interleaved):
+    """Neither sees the other's; the one that ends last, or both at once, delete the younger one."""
+    for others in ({0: schedule}, {0: schedule, 1: schedule}):
+        api.tell(reset=True)
+        assert f"schedule {NAME}: 0 0 3 * * * UTC" in interleaved(others)
+        has = api.has()
+        assert [one["mode"] for one in has["recurring_runs"]] == ["ENABLE"]
+        assert [line.split("/")[-1] for line in has["requests"] if "recurringruns" in line] == [
+            "recurringruns",
+            "recurringruns",
+            *["ID"] * len(others),
+        ]
+
+
 def test_schedules_are_listed_paused_resumed_and_deleted(api, schedule, deepfm):
     schedule("--window=30")
     schedule("--name=weekly", "--catch-up", cron="0 5 * * sun")
