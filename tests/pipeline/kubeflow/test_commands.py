@@ -341,42 +341,53 @@ def test_a_run_under_way_outlives_its_schedule(api, schedule, deepfm, change):
 
 
 @pytest.fixture
-def interleaved(schedule, monkeypatch):
-    """Run a call, and others before some of its changes, by number of the change."""
+def interleaved(deepfm, monkeypatch):
+    """Schedule nightly, with other calls before some of its changes, by number; return status and print."""
     request = kfp_server_api.ApiClient.request
 
     def run(others):
-        left = {0, 1} & others.keys()
+        left = dict(others)
         count = itertools.count()
 
         def counted(self, method, url, *arguments, **options):
-            if method != "GET" and "recurringruns" in url and (number := next(count)) in left:
+            if method != "GET" and "recurringruns" in url and (other := left.pop(next(count), None)):
                 with monkeypatch.context() as patch:
                     patch.setattr(kfp_server_api.ApiClient, "request", request)
-                    others[number]()
+                    other()
             return request(self, method, url, *arguments, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(kfp_server_api.ApiClient, "request", counted)
-            printed = schedule()
-        assert next(count) > max(left)
-        return printed
+            done = CliRunner().invoke(cli.app, NIGHTLY)
+        assert not left
+        return done.exit_code, done.output
 
     return run
 
 
 def test_two_first_calls_at_once_leave_one(api, schedule, interleaved):
     """Neither sees the other's; the one that ends last, or both at once, delete the younger one."""
-    for others in ({0: schedule}, {0: schedule, 1: schedule}):
+
+    def other():
+        schedule("--window=30")
+
+    for others in ({0: other}, {0: other, 1: other}):
         api.tell(reset=True)
-        assert f"schedule {NAME}: 0 0 3 * * * UTC" in interleaved(others)
-        has = api.has()
-        assert [one["mode"] for one in has["recurring_runs"]] == ["ENABLE"]
-        assert [line.split("/")[-1] for line in has["requests"] if "recurringruns" in line] == [
-            "recurringruns",
-            "recurringruns",
+        status, printed = interleaved(others)
+        assert (status, printed.split(", ")[0]) == (0, f"schedule {NAME}: {OLD} UTC")
+        assert settings(api) == [(OLD, ON)]
+        assert [line.split("/")[-1] for line in api.has()["requests"] if "recurringruns" in line] == [
+            *["recurringruns"] * 2,
             *["ID"] * len(others),
         ]
+
+
+def test_a_first_call_that_another_one_came_before_is_told(api, schedule, interleaved):
+    status, printed = interleaved({0: lambda: schedule(cron="30 4 * * *")})
+    assert (status, printed) == (1, f"another call changed the schedule {NAME} meanwhile: call again\n")
+    assert settings(api) == [(NEW, ON)]
+    schedule()
+    assert settings(api) == [(OLD, ON)]
 
 
 def test_schedules_are_listed_paused_resumed_and_deleted(api, schedule, deepfm):
