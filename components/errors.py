@@ -14,3 +14,8 @@ class RunStoppedError(Exception):
         super().__init__(message)
         self.of_data = of_data
         self.rejected_rows = rejected_rows
+
+    @property
+    def kept(self) -> str:
+        """Where the rejected rows are, as a sentence, for a person who can see the folder."""
+        return f"The counts and the rejected lines are in {self.rejected_rows}"

@@ -104,9 +104,11 @@ class _ProgressHandler(logging.Handler):
 
 
 def cause(error: BaseException) -> str:
-    """Return what a person needs to know of an error: its own words, without Beam's frames."""
+    """Return what a person needs to know of an error: its own words, without Beam's frames, and the lines."""
     text = own_words(error)
-    return text if isinstance(error, RunStoppedError) else f"{type(error).__name__}: {text}"
+    if not isinstance(error, RunStoppedError):
+        return f"{type(error).__name__}: {text}"
+    return f"{text} {error.kept}" if error.rejected_rows else text
 
 
 def _last_execution(connection: Any, node: str) -> tuple[bool, node_reports.Artifacts]:

@@ -102,7 +102,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             if not files[parse.RATINGS_FILE].splits[name]:
                 raise RunStoppedError(
                     f"the {name} split is empty: {files[parse.RATINGS_FILE].accepted} accepted ratings "
-                    "are too few; give more data or larger split fractions, or of a folder of days more days",
+                    "are too few; give more data, larger split fractions, or of a folder of days more days.",
                     rejected_rows=_keep(rejected.uri),
                 )
         ratings = files[parse.RATINGS_FILE]
@@ -135,7 +135,6 @@ def _check_rejected(
         share = bad.total() / max(lines, 1)
         if share <= config.max_rejected_fraction:
             continue
-        kept = _keep(rejected_uri)
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in file.rejected.most_common(4))
         hint = ""
         if file.rejected["crlf_line_end"] > file.rejected_total / 2:
@@ -146,9 +145,8 @@ def _check_rejected(
             hint += f" That is of all days; most are in {bad.most_common(1)[0][0]}."
         raise RunStoppedError(
             f"{os.path.join(input_base, name)}: {bad.total():,} of {lines:,} lines rejected "
-            f"({share:.2%}, at most {config.max_rejected_fraction:.2%} allowed): {reasons}.{hint} "
-            f"The rejected lines are in {kept}",
-            rejected_rows=kept,
+            f"({share:.2%}, at most {config.max_rejected_fraction:.2%} allowed): {reasons}.{hint}",
+            rejected_rows=_keep(rejected_uri),
         )
 
 

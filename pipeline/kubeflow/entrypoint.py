@@ -18,8 +18,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import botocore.exceptions
+import pyarrow as pa
+import pyarrow.parquet as pq
 from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import StandardOptions
 from google.protobuf import json_format
@@ -30,9 +33,14 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import (  # type: ignore[attr-defined]
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
+from components.errors import RunStoppedError
+from components.ratings_example_gen.parse import REJECTED_SCHEMA
 from pipeline.beam_errors import own_words
 from pipeline.kubeflow import artifact_types
 from pipeline.kubeflow.driver import run_driver
+
+_REJECTED_LINES = 20  # that the log shows
+_REJECTED_BYTES = 200  # of each
 
 
 def restore_types(executor_input: ExecutorInput, inputs_spec: ComponentInputsSpec) -> None:
@@ -92,6 +100,28 @@ def report_addresses(output_file: str, addresses: dict[str, str]) -> None:
         file.write(report)
 
 
+def tell_rejected(error: RunStoppedError, *, copied: bool) -> None:
+    """Log where the lines are that stopped a run; the first of them if a back end copies the outputs.
+
+    Such a back end leaves the outputs of a task that failed in its container.
+    """
+    if not error.rejected_rows:
+        return
+    if not copied:
+        logging.error(error.kept)
+        return
+    columns = ["file", "line", "reason", "text"]
+    first = REJECTED_SCHEMA.empty_table().select(columns)
+    for path in Path(error.rejected_rows).glob("*.parquet"):
+        read = pa.concat_tables([first, pq.read_table(path, columns=columns)])
+        first = read.sort_by([("file", "ascending"), ("line", "ascending")]).slice(0, _REJECTED_LINES)
+    listed = "".join(
+        f"\n  {row['file']}, line {row['line']}: {row['reason']}, {row['text'][:_REJECTED_BYTES]!r}"
+        for row in first.to_pylist()
+    )
+    logging.error("the first rejected lines:%s", listed or " none")
+
+
 def _paths(arguments: Iterable[str]) -> dict[str, str]:
     """Read `name=path` arguments."""
     return {name: path for name, _, path in (argument.partition("=") for argument in arguments)}
@@ -125,7 +155,11 @@ def run(arguments: list[str]) -> None:
     if flags.driver_class_path and not fileio.exists(output_file):
         run_driver(flags.driver_class_path, executor_input, inputs_spec)
     flags.json_serialized_invocation_args = json_format.MessageToJson(executor_input)
-    kubeflow_v2_run_executor.main((flags, beam_args))
+    try:
+        kubeflow_v2_run_executor.main((flags, beam_args))
+    except RunStoppedError as error:
+        tell_rejected(error, copied=bool(addresses))
+        raise
     report_addresses(output_file, addresses)
 
 

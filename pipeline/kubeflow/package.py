@@ -21,6 +21,7 @@ from tfx.utils import name_utils
 
 from components.data_gate.executor import ACCEPT_DATA
 from components.ratings_example_gen.config import RUN_PROPERTIES
+from pipeline.beam_profiles import BeamProfile
 from pipeline.config import KubeflowConfig, PipelineConfig, TaskConfig
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.manifests import STORE_SECRET, STORE_VARIABLES
@@ -58,13 +59,18 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
       kubeflow: what each task gets, and where it runs.
 
     Raises:
-      ValueError: the pipeline's name is not legal, `kubeflow.tasks` names no node of the graph, or one that
-        reads outside the graph is to be cached.
+      ValueError: the pipeline's name is not legal, Beam is to work outside the tasks' containers,
+        `kubeflow.tasks` names no node of the graph, or one that reads outside the graph is to be cached.
     """
     if not _LEGAL_NAME.fullmatch(config.name):
         raise ValueError(
             f"the pipeline's name must be lower-case letters, digits and hyphens, got {config.name!r}; "
             f"rename the dataset {config.dataset!r}"
+        )
+    if config.beam.profile is not BeamProfile.LOCAL:
+        raise ValueError(
+            "on Kubeflow Pipelines Beam works in the container of its task, whose copies of the artifacts no "
+            f"other worker sees: leave --beam {config.beam.profile} out"
         )
     graph = create_pipeline(config)
     unknown = sorted(kubeflow.tasks.keys() - {node.id for node in graph.components})

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import http
 import io
 import json
 import logging
@@ -192,10 +193,13 @@ class Service:
 
         A recurring run cannot be edited. A new one is made, paused; then the old one is paused, the new one
         goes on, and the old one is deleted: there is always one, and never are two of them on. If what was
-        there was paused, so is the new one.
+        there was paused, so is the new one. Calls at once may make one each: the last of them leaves one.
 
         Returns:
           The new one; None if what was there is as wanted.
+
+        Raises:
+          ServiceError: another call left one that is not as wanted.
         """
         old = self._only(wanted.name)
         if old and _as_wanted(old, wanted, version, experiment_id):
@@ -216,13 +220,13 @@ class Service:
                     service_account=wanted.service_account,
                 )
             )
-        if old is None:
-            return new
-        if old.enabled:
+        if old and old.enabled:
             self._turn(old, on=False)
             self._turn(new, on=True)
-        self._delete(old)
-        return dataclasses.replace(new, enabled=old.enabled)
+        kept = self._only(wanted.name)
+        if kept is None or (kept.id != new.id and not _as_wanted(kept, wanted, version, experiment_id)):
+            raise ServiceError(f"another call changed the schedule {wanted.name} meanwhile: call again")
+        return kept
 
     def pause(self, name: str) -> bool:
         """Let no run of a name begin until it is resumed; return whether there is a recurring run of it."""
@@ -233,7 +237,7 @@ class Service:
         return self._only(name, on=True) is not None
 
     def delete(self, name: str) -> bool:
-        """Delete what recurs under a name; the runs that it began stay. Return whether there was any."""
+        """Delete what recurs under a name; runs under way go on. Return whether there was any."""
         found = self.recurring_runs(name)
         for one in found:
             self._delete(one)
@@ -266,8 +270,18 @@ class Service:
                 self._client.disable_recurring_run(recurring_run.id)
 
     def _delete(self, recurring_run: RecurringRun) -> None:
+        """Delete one, unless another call did; a run of it that is under way goes on."""
+        # A recurring run owns the workflows of its runs, and Kubernetes deletes what is owned, unless told
+        # otherwise (https://github.com/kubeflow/pipelines/issues/12573); kfp's own method does not tell.
         with _told(self._host):
-            self._client.delete_recurring_run(recurring_run.id)
+            try:
+                self._client._recurring_run_api.recurring_run_service_delete_recurring_run(
+                    recurring_run_id=recurring_run.id,
+                    propagation_policy=kfp_server_api.V2beta1DeletePropagationPolicy.ORPHAN,
+                )
+            except kfp_server_api.ApiException as error:
+                if error.status != http.HTTPStatus.NOT_FOUND:
+                    raise
 
     def runs(self, experiment_id: str) -> list[Run]:
         """Return the runs of an experiment, the latest first."""

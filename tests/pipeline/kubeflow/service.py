@@ -256,8 +256,18 @@ async def change_recurring_run(request):
 
 @routes.delete(API + "/recurringruns/{key}")
 async def delete_recurring_run(request):
-    _get(STORE.recurring_runs, "recurring run", request.match_info["key"])
-    del STORE.recurring_runs[request.match_info["key"]]
+    """Delete it and, as Kubernetes does with what is owned, its runs under way, unless they are orphaned."""
+    key = request.match_info["key"]
+    _get(STORE.recurring_runs, "recurring run", key)
+    policy = request.query.get("propagation_policy")
+    _expect(set(request.query) <= {"propagation_policy"}, "query", "propagation_policy", dict(request.query))
+    if policy:
+        check(policy, "V2beta1DeletePropagationPolicy", "propagation_policy")
+    del STORE.recurring_runs[key]
+    if policy != kfp_server_api.V2beta1DeletePropagationPolicy.ORPHAN:
+        for run in list(STORE.runs.values()):
+            if run.get("recurring_run_id") == key and run["state"] in ("PENDING", "RUNNING"):
+                del STORE.runs[run["run_id"]]
     return web.json_response({})
 
 

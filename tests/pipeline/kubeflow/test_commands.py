@@ -324,6 +324,72 @@ def test_several_of_one_name_become_one(api, schedule):
     assert api.has()["recurring_runs"] == [made]
 
 
+@pytest.mark.parametrize("change", ["package=other.yaml", "cron=30 4 * * *", "--delete"])
+def test_a_run_under_way_outlives_its_schedule(api, schedule, deepfm, change):
+    schedule()
+    api.tell(due={NAME: "2001-01-01T03:00:00+00:00"}, state="RUNNING")
+    before = api.has()
+    assert before["runs"][0]["recurring_run_id"] == before["recurring_runs"][0]["recurring_run_id"]
+    if change == "--delete":
+        assert deepfm("schedule days.yaml --delete")[0] == 0
+    else:
+        schedule(**dict([change.split("=")]))
+    has = api.has()
+    assert before["recurring_runs"][0] not in has["recurring_runs"]
+    assert has["runs"] == before["runs"]
+    assert [run["state"] for run in has["runs"]] == ["RUNNING"]
+
+
+@pytest.fixture
+def interleaved(deepfm, monkeypatch):
+    """Schedule nightly, with other calls before some of its changes, by number; return status and print."""
+    request = kfp_server_api.ApiClient.request
+
+    def run(others):
+        left = dict(others)
+        count = itertools.count()
+
+        def counted(self, method, url, *arguments, **options):
+            if method != "GET" and "recurringruns" in url and (other := left.pop(next(count), None)):
+                with monkeypatch.context() as patch:
+                    patch.setattr(kfp_server_api.ApiClient, "request", request)
+                    other()
+            return request(self, method, url, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kfp_server_api.ApiClient, "request", counted)
+            done = CliRunner().invoke(cli.app, NIGHTLY)
+        assert not left
+        return done.exit_code, done.output
+
+    return run
+
+
+def test_two_first_calls_at_once_leave_one(api, schedule, interleaved):
+    """Neither sees the other's; the one that ends last, or both at once, delete the younger one."""
+
+    def other():
+        schedule("--window=30")
+
+    for others in ({0: other}, {0: other, 1: other}):
+        api.tell(reset=True)
+        status, printed = interleaved(others)
+        assert (status, printed.split(", ")[0]) == (0, f"schedule {NAME}: {OLD} UTC")
+        assert settings(api) == [(OLD, ON)]
+        assert [line.split("/")[-1] for line in api.has()["requests"] if "recurringruns" in line] == [
+            *["recurringruns"] * 2,
+            *["ID"] * len(others),
+        ]
+
+
+def test_a_first_call_that_another_one_came_before_is_told(api, schedule, interleaved):
+    status, printed = interleaved({0: lambda: schedule(cron="30 4 * * *")})
+    assert (status, printed) == (1, f"another call changed the schedule {NAME} meanwhile: call again\n")
+    assert settings(api) == [(NEW, ON)]
+    schedule()
+    assert settings(api) == [(OLD, ON)]
+
+
 def test_schedules_are_listed_paused_resumed_and_deleted(api, schedule, deepfm):
     schedule("--window=30")
     schedule("--name=weekly", "--catch-up", cron="0 5 * * sun")

@@ -252,3 +252,17 @@ def test_a_name_that_kubeflow_does_not_take_is_refused(config):
     config = dataclasses.replace(config, dataset="Small_1")
     with pytest.raises(ValueError, match="got 'deepfm-Small_1'; rename the dataset 'Small_1'"):
         compile_package(config, KubeflowConfig(image=IMAGE))
+
+
+def test_workers_outside_the_containers_are_refused(tmp_path):
+    output = tmp_path / "pipeline.yaml"
+    options = ("--image=deepfm:1", "--dataset=small", "--data=/mnt/data", "--root=/mnt/runs")
+    beam = ("--beam=portable", "--beam-option=--job_endpoint=flink:8099")
+    done = CliRunner().invoke(cli.app, ["compile", str(output), *options, *beam])
+    assert done.exit_code == 1
+    assert done.output == (
+        "on Kubeflow Pipelines Beam works in the container of its task, whose copies of the artifacts no "
+        "other worker sees: leave --beam portable out\n"
+    )
+    assert not output.exists()
+    assert CliRunner().invoke(cli.app, ["compile", str(output), *options]).exit_code == 0

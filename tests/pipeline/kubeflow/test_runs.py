@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 
 from components.deepfm.config import DeepFMConfig
@@ -23,6 +25,7 @@ from serving import release, versions
 FIRST_SECOND = 977_875_200  # 2000-12-27 00:00 UTC
 SECONDS_PER_DAY = 86_400
 DAYS = 5
+BAD_LINES = range(801, 826)  # that a day of 800 gets
 READ_OUTSIDE = {"RatingsExampleGen", "ServedModel", "DataGate", "Pusher"}
 
 # A model that a few ratings are enough for, and bounds that any model keeps.
@@ -58,6 +61,16 @@ def folder_of_days(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def bad_days(folder_of_days, tmp_path_factory):
+    """The same days, with lines at the end of that of 2000-12-30 that are none."""
+    folder = tmp_path_factory.mktemp("bad") / "days"
+    shutil.copytree(folder_of_days, folder)
+    with (folder / "span-2000-12-30" / "ratings.dat").open("a") as ratings:
+        ratings.writelines(f"1::1::9::{line}\n" for line in BAD_LINES)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def package(tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "pipeline.yaml"
     kubeflow = KubeflowConfig(image="deepfm:1")
@@ -73,7 +86,7 @@ def model_run(backend, tasks):
 
 
 def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_before(
-    backends, package, folder_of_days, bucket, tmp_path
+    backends, package, folder_of_days, bad_days, bucket, tmp_path
 ):
     fsspec.filesystem("s3").put(str(folder_of_days), f"{bucket}/days", recursive=True)
     serving = tmp_path / "serving" / "deepfm"
@@ -100,6 +113,19 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
     assert (versions.versions(serving), release.served(serving)) == ([1], 1)
     report = backend.stored(first["ModelReport"].artifacts["report"].uri)
     assert "test from 2000-12-30 to 2000-12-30" in (report / "report.html").read_text()
+
+    # Lines that are lost with the container are in the log.
+    bad = {"data_folder": str(bad_days), "run_date": "2000-12-30", "window_days": 2}
+    with pytest.raises(backends.TaskFailedError) as failure:
+        backend.run(package, {**folders, **bad})
+    assert failure.value.task == "RatingsExampleGen"
+    (shown,) = re.findall(r"the first rejected lines:\n((?:  .*\n)+)", failure.value.log)
+    assert shown.splitlines() == [
+        f"  span-2000-12-30/ratings.dat, line {line}: rating_out_of_range, b'1::1::9::{line}'"
+        for line in BAD_LINES[:20]
+    ]
+    assert failure.value.log.splitlines()[-1].endswith("most are in span-2000-12-30/ratings.dat.")
+    assert ".kept" not in failure.value.log
 
     with pytest.raises(backends.TaskFailedError) as failure:
         backend.run(package, {**folders, "run_date": "[[ScheduledTime.2006-01-02]]"})
@@ -148,7 +174,7 @@ def test_the_open_source_back_end_pushes_each_day_what_it_trained_from_the_day_b
     assert versions.manifest(serving, 2)["baseline_version"] == 1
 
 
-def test_vertex_ai_pushes_a_version(backends, package, folder_of_days, tmp_path):
+def test_vertex_ai_pushes_a_version(backends, package, folder_of_days, bad_days, tmp_path):
     serving = tmp_path / "serving" / "deepfm"
     backend = backends.Vertex(tmp_path / "backend", forked=True)
     tasks = backend.run(
@@ -172,3 +198,12 @@ def test_vertex_ai_pushes_a_version(backends, package, folder_of_days, tmp_path)
     assert model_run(backend, tasks)["version"] is None
     assert tasks["Pusher"].metadata("pushed_model")["pushed_version"] == "1"
     assert (versions.versions(serving), release.served(serving)) == ([1], 1)
+
+    with pytest.raises(backends.TaskFailedError) as failure:
+        backend.run(
+            package,
+            {"data_folder": str(bad_days), "serving_folder": str(serving), "run_date": "2000-12-30"},
+            pipeline_root=str(tmp_path / "root"),
+        )
+    kept = re.search(r"rejected lines are in (\S+)", failure.value.log).group(1)
+    assert pq.read_table(kept)["line"].to_pylist() == list(BAD_LINES)
