@@ -191,8 +191,9 @@ def _ask_and_check(
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
             )
         except subprocess.TimeoutExpired as error:
-            what = "did not answer" if (folder / session_check.READY).exists() else "was not ready for it"
-            raise _no_verdict(f"{what} within {config.max_seconds:g} s") from error
+            ready = (folder / session_check.READY).exists()
+            what = "did not answer" if ready else "was not ready for it"
+            raise _no_verdict(f"{what} within {config.max_seconds:g} s", ready=ready) from error
         if done.returncode:
             raise _died(done, ready=(folder / session_check.READY).exists())
         told = pickle.loads((folder / session_check.ANSWERS).read_bytes())
@@ -209,16 +210,21 @@ def _died(done: subprocess.CompletedProcess[str], *, ready: bool) -> RunStoppedE
     if done.returncode < 0:
         # A crash too: where memory is short, TensorFlow may end by SIGSEGV or SIGABRT.
         name = signal.strsignal(-done.returncode)
-        return _no_verdict(f"was ended by signal {-done.returncode} ({name}) {when}")
+        return _no_verdict(f"was ended by signal {-done.returncode} ({name}) {when}", ready=ready)
     last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-    return _no_verdict(f"failed {when}: {last}")
+    return _no_verdict(f"failed {when}: {last}", ready=ready)
 
 
-def _no_verdict(what: str) -> RunStoppedError:
+def _no_verdict(what: str, *, ready: bool) -> RunStoppedError:
     """Return an error in place of a verdict, which the cache would keep: the next run asks again."""
+    # The next run takes the same model from the cache: if it is the model's fault after all, that never ends.
+    way_out = (
+        ". If it comes again, have another model trained: add --cold, or leave this day out by "
+        "`deepfm retrain --from` with the day after it"
+    )
     return RunStoppedError(
         f"a fresh process that was to load the model {what}. That says nothing of the model: see to the "
-        "machine (memory, disk) and to what is installed on it, and run again",
+        f"machine (memory, disk) and to what is installed on it, and run again{way_out if ready else ''}",
         of_data=False,
     )
 

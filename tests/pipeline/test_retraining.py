@@ -103,6 +103,13 @@ def test_no_day_before_the_first_that_may_be_due_is(root):
     assert [due(done, mended, first=number) for number in (3, 4, 5)] == [4, 4, 5]
 
 
+def test_a_day_that_always_breaks_can_be_left_out(root):
+    broken = root(summary(3), summary(4, **BROKEN))
+    require_forward(past_days(broken), day(5))
+    assert due(broken, first=5) == 5
+    assert due(root(summary(3), summary(4, **BROKEN), summary(5))) == 6
+
+
 def test_days_go_forward_only(root):
     require_forward(past_days(root()), day(3))
     done = past_days(root(summary(3), summary(4), summary(6), summary(7, **BROKEN)))

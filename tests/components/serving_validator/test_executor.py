@@ -238,8 +238,15 @@ if "session_check" in " ".join(sys.orig_argv):
     tf.compat.v1.saved_model.load = faulty
 """,
     )
-    with pytest.raises(RunStoppedError, match=f"a fresh process that was to load the model {said}"):
+    with pytest.raises(
+        RunStoppedError, match=f"a fresh process that was to load the model {said}"
+    ) as stopped:
         _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+    way_out = (
+        "and run again. If it comes again, have another model trained: add --cold, or leave this day out by "
+        "`deepfm retrain --from` with the day after it"
+    )
+    assert str(stopped.value).endswith(way_out if touched == "model" else "and run again")
 
 
 @pytest.fixture
