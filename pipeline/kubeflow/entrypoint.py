@@ -158,7 +158,7 @@ def run(arguments: list[str]) -> None:
     try:
         kubeflow_v2_run_executor.main((flags, beam_args))
     except RunStoppedError as error:
-        tell_rejected(error, copied=bool(addresses))
+        tell_rejected(error, copied=any(path != address for path, address in addresses.items()))
         raise
     report_addresses(output_file, addresses)
 
