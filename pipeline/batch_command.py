@@ -46,7 +46,7 @@ def batch(
     if include_rated and top is None:
         raise stop("--include-rated goes with --top; pairs are rated whether or not the user has rated them")
     beam = beam_options.beam_config(beam_profile, beam_option)
-    beam_options.require_job_service(beam)
+    beam_options.require_workers(beam)
     folder = serving_dir(model_base_path)
     # Beam and TensorFlow log what no caller can act on; what fails is raised.
     logging.getLogger().addHandler(logging.NullHandler())

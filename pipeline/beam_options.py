@@ -26,8 +26,16 @@ def beam_config(profile: BeamProfile, options: list[str] | None) -> BeamConfig:
         raise stop(str(error)) from error
 
 
-def require_job_service(beam: BeamConfig) -> None:
-    """End the command if no job service answers: Beam would wait for minutes, and not say for what."""
+def require_workers(beam: BeamConfig) -> None:
+    """End the command if workers cannot do its work, which is in the folders of this machine.
+
+    Where no job service answers Beam would wait for minutes, and not say for what.
+    """
+    if beam.profile is BeamProfile.DATAFLOW:
+        raise stop(
+            "Dataflow's workers see no folder of this machine: --beam dataflow is for `deepfm compile`, with "
+            "gs:// addresses"
+        )
     if beam.profile is not BeamProfile.PORTABLE:
         return
     with grpc.insecure_channel(beam.job_endpoint) as channel:

@@ -1,9 +1,8 @@
 """Where Beam does the work of the nodes that run on it, and of batch inference.
 
-`local` is this process. `portable` is any job service, such as Flink's or Spark's: there workers in other
-processes and machines do the work, which import the project from an environment of their own, and read and
-write the folders of this machine at the same paths. Dataflow's workers can mount none, so that it is no
-profile.
+`local` is this process. `portable` is any job service, such as Flink's or Spark's, and `dataflow` is Google
+Cloud's: there workers in other processes and machines do the work, which import the project from an
+environment of their own and read and write the artifacts' addresses.
 """
 
 import dataclasses
@@ -15,6 +14,7 @@ class BeamProfile(enum.StrEnum):
 
     LOCAL = "local"
     PORTABLE = "portable"
+    DATAFLOW = "dataflow"
 
 
 # Workers import what is staged in any order, and tensorflow_data_validation 1.16.1 needs a module that only
@@ -26,10 +26,12 @@ _ARGS = {
     # without one TFX makes a package of itself for workers, for seconds at each node, and leaves it in /tmp.
     BeamProfile.LOCAL: ("--runner=FnApiRunner", "--sdk_container_image=none"),
     BeamProfile.PORTABLE: ("--runner=PortableRunner", _IMPORT_FIRST),
+    BeamProfile.DATAFLOW: ("--runner=DataflowRunner", "--experiments=use_runner_v2", _IMPORT_FIRST),
 }
 _NEEDED: dict[BeamProfile, tuple[str, ...]] = {
     BeamProfile.LOCAL: (),
     BeamProfile.PORTABLE: ("job_endpoint",),
+    BeamProfile.DATAFLOW: ("project", "region", "temp_location", "sdk_container_image"),
 }
 
 

@@ -73,7 +73,7 @@ def run(
     from pipeline import local  # noqa: PLC0415
 
     beam = beam_options.beam_config(beam_profile, beam_option)
-    beam_options.require_job_service(beam)
+    beam_options.require_workers(beam)
     try:
         dataset = find_dataset(data, runs)
     except (DatasetError, OSError) as error:

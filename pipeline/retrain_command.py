@@ -140,7 +140,7 @@ class _Days:
 
         root = self.request.config.root
         try:
-            beam_options.require_job_service(self.request.beam)
+            beam_options.require_workers(self.request.beam)
             with local.locked(root) as lock:
                 return self._run_each(lock)
         except typer.Exit as error:

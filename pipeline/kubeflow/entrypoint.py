@@ -24,7 +24,7 @@ import botocore.exceptions
 import pyarrow as pa
 import pyarrow.parquet as pq
 from absl import logging as absl_logging
-from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import (  # type: ignore[attr-defined]
     ComponentInputsSpec,
@@ -39,6 +39,7 @@ from pipeline.beam_errors import own_words
 from pipeline.kubeflow import artifact_types
 from pipeline.kubeflow.driver import run_driver
 
+_LOCAL_RUNNER = "FnApiRunner"  # of Beam
 _REJECTED_LINES = 20  # that the log shows
 _REJECTED_BYTES = 200  # of each
 
@@ -152,6 +153,12 @@ def run(arguments: list[str]) -> None:
     output_paths = _paths(flags.output_path)
     leave_out_foreign_outputs(executor_input, output_paths)
     addresses = use_local_copies(executor_input, _paths(flags.input_path), output_paths)
+    runner = PipelineOptions(beam_args).view_as(StandardOptions).runner
+    if addresses and runner not in (None, _LOCAL_RUNNER):
+        raise ValueError(
+            f"this back end copies artifacts into the container, where the workers of {runner} do not see "
+            "them: compile with --beam local, or run the package on Vertex AI"
+        )
     if flags.driver_class_path and not fileio.exists(output_file):
         run_driver(flags.driver_class_path, executor_input, inputs_spec)
     flags.json_serialized_invocation_args = json_format.MessageToJson(executor_input)
@@ -166,7 +173,7 @@ def run(arguments: list[str]) -> None:
 def main() -> None:
     """Run the task that the command line describes; the last line says why it failed."""
     # The default would download the Prism runner and try that first.
-    StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
+    StandardOptions.DEFAULT_RUNNER = _LOCAL_RUNNER
     absl_logging.use_absl_handler()
     absl_logging.set_verbosity(absl_logging.INFO)
     try:

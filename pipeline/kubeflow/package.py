@@ -59,7 +59,8 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
       kubeflow: what each task gets, and where it runs.
 
     Raises:
-      ValueError: the pipeline's name is not legal, Beam is to work outside the tasks' containers,
+      ValueError: the pipeline's name is not legal, Beam is to work outside the tasks' containers on
+        what its workers cannot open,
         `kubeflow.tasks` names no node of the graph, or one that reads outside the graph is to be cached.
     """
     if not _LEGAL_NAME.fullmatch(config.name):
@@ -68,10 +69,12 @@ def compile_package(config: PipelineConfig, kubeflow: KubeflowConfig) -> list[Js
             f"rename the dataset {config.dataset!r}"
         )
     if config.beam.profile is not BeamProfile.LOCAL:
-        raise ValueError(
-            "on Kubeflow Pipelines Beam works in the container of its task, whose copies of the artifacts no "
-            f"other worker sees: leave --beam {config.beam.profile} out"
-        )
+        for name, address in (("data", str(config.data_folder)), ("pipeline-root", kubeflow.pipeline_root)):
+            if not address.startswith("gs://"):
+                raise ValueError(
+                    f"--beam {config.beam.profile} has workers outside the tasks' containers, which open "
+                    f"gs:// addresses alone: give one as --{name}, got {address!r}"
+                )
     graph = create_pipeline(config)
     unknown = sorted(kubeflow.tasks.keys() - {node.id for node in graph.components})
     if unknown:

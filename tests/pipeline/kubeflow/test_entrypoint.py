@@ -150,3 +150,18 @@ def test_a_driver_s_findings_go_to_the_output_file(tmp_path):
     assert set(found) == {"inputs", "input_fingerprint"}
     assert len(found["input_fingerprint"]) == 64
     assert "ratings.dat" in found["inputs"]
+
+
+@pytest.mark.parametrize("runner", ["DataflowRunner", "PortableRunner"])
+def test_workers_that_do_not_see_the_copies_are_refused(tmp_path, inputs_spec, runner):
+    executor_input = _executor_input()
+    executor_input.outputs.output_file = str(tmp_path / "output_metadata.json")
+    arguments = [
+        "--executor_class_path=components.transform.executor.Executor",
+        f"--json_serialized_invocation_args={json_format.MessageToJson(executor_input)}",
+        f"--json_serialized_inputs_spec_args={json_format.MessageToJson(inputs_spec)}",
+        f"--output_path=report={tmp_path / 'report'}",
+        f"--runner={runner}",
+    ]
+    with pytest.raises(ValueError, match=f"workers of {runner} do not see them: compile with --beam local"):
+        entrypoint.run(arguments)

@@ -254,15 +254,50 @@ def test_a_name_that_kubeflow_does_not_take_is_refused(config):
         compile_package(config, KubeflowConfig(image=IMAGE))
 
 
-def test_workers_outside_the_containers_are_refused(tmp_path):
+DATAFLOW = [
+    "--beam=dataflow",
+    *(
+        f"--beam-option={option}"
+        for option in (
+            "--project=deepfm",
+            "--region=europe-west4",
+            "--temp_location=gs://deepfm/tmp",
+            "--sdk_container_image=deepfm:1",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("data", "pipeline_root", "named"),
+    [
+        ("/mnt/data", "gs://deepfm/root", "--data, got '/mnt/data'"),
+        ("gs://deepfm/data", "", "--pipeline-root, got ''"),
+        ("gs://deepfm/data", "s3://deepfm/root", "--pipeline-root, got 's3://deepfm/root'"),
+    ],
+)
+def test_workers_outside_the_containers_need_addresses_that_they_open(tmp_path, data, pipeline_root, named):
     output = tmp_path / "pipeline.yaml"
-    options = ("--image=deepfm:1", "--dataset=small", "--data=/mnt/data", "--root=/mnt/runs")
-    beam = ("--beam=portable", "--beam-option=--job_endpoint=flink:8099")
-    done = CliRunner().invoke(cli.app, ["compile", str(output), *options, *beam])
+    options = ("--image=deepfm:1", "--dataset=small", f"--data={data}", "--root=/mnt/runs")
+    done = CliRunner().invoke(
+        cli.app, ["compile", str(output), *options, f"--pipeline-root={pipeline_root}", *DATAFLOW]
+    )
     assert done.exit_code == 1
     assert done.output == (
-        "on Kubeflow Pipelines Beam works in the container of its task, whose copies of the artifacts no "
-        "other worker sees: leave --beam portable out\n"
+        "--beam dataflow has workers outside the tasks' containers, which open gs:// addresses alone: "
+        f"give one as {named}\n"
     )
     assert not output.exists()
-    assert CliRunner().invoke(cli.app, ["compile", str(output), *options]).exit_code == 0
+
+
+def test_tasks_give_their_work_to_dataflow(tmp_path):
+    output = tmp_path / "pipeline.yaml"
+    options = ("--image=deepfm:1", "--dataset=small", "--data=gs://deepfm/data", "--root=/gcs/deepfm/runs")
+    done = CliRunner().invoke(
+        cli.app, ["compile", str(output), *options, "--pipeline-root=gs://deepfm/root", *DATAFLOW]
+    )
+    assert done.exit_code == 0
+    spec, *_ = yaml.safe_load_all(output.read_text())
+    for node in ("RatingsExampleGen", "StatisticsGen", "Transform", "Evaluator"):
+        arguments = spec["deploymentSpec"]["executors"][f"{node}_executor"]["container"]["args"]
+        assert {"--runner=DataflowRunner", "--project=deepfm"} <= set(arguments)
