@@ -154,6 +154,8 @@ def _keep(rejected_uri: str) -> str:
     """Move the rejected rows to where they outlive a failure of this node; return where."""
     # The orchestrator deletes a failed node's outputs, and fails itself if one is not there.
     kept = rejected_uri.rstrip("/") + ".kept"
+    if fileio.exists(kept):  # of an earlier attempt
+        fileio.rmtree(kept)
     fileio.rename(rejected_uri, kept, overwrite=True)
     fileio.makedirs(rejected_uri)
     return kept
