@@ -5,6 +5,7 @@
 # make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
 # make bench-switching  versions switched under load, then the server killed; MODEL=<folder of a served version>
 # make bench-warm-start  warm against cold training on the days of `deepfm retrain`; RUNS=<folder of a dataset's runs>
+# make bench-quality  the presets' accuracy beside other packages'; DATA, and MODELS, SPLITS and SEEDS, lists
 # make bench-batch    `deepfm batch`, time and memory, beside other ways; MODEL=<folder of a served version>
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
@@ -27,7 +28,7 @@ PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$
 export UV_PYTHON := $(PYTHON311)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run test bench bench-serving bench-switching bench-batch bench-warm-start clean
+.PHONY: run test bench bench-serving bench-switching bench-batch bench-warm-start bench-quality clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -57,6 +58,17 @@ bench-warm-start: .venv/.ready
 
 bench-batch: .venv/.ready
 	@.venv/bin/python tests/benchmarks/batch.py "$(MODEL)"
+
+bench-quality: .venv/.ready .cache/quality/baselines/.ready
+	@.venv/bin/python -m tests.benchmarks.quality.bench $(if $(DATA),--data "$(DATA)") \
+		$(if $(MODELS),--models $(MODELS)) $(if $(SPLITS),--splits $(SPLITS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+# The packages of the baselines, apart from the project's.
+.cache/quality/baselines/.ready: tests/benchmarks/quality/baselines/requirements.txt $(UV)
+	@rm -rf .cache/quality/baselines
+	$(UV) venv --quiet --python "$(PYTHON311)" .cache/quality/baselines
+	$(UV) pip install --quiet --python .cache/quality/baselines/bin/python --requirement $<
+	@touch $@
 
 $(UV):
 	@test -n "$(PYTHON311)" || { echo "Python 3.11 is needed, on the PATH or among pyenv's versions; none found." >&2; exit 1; }

@@ -1,0 +1,61 @@
+"""A model of another package, fitted by a script of `baselines/` in an environment of their own."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from tests.benchmarks.quality import splits
+from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
+
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parent / "baselines"
+PYTHON = ROOT / ".cache" / "quality" / "baselines" / "bin" / "python"
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """One model.
+
+    Args:
+      script: takes the arguments that `baselines/task.py` tells of.
+      options: further ones.
+      python: interpreter that has the script's packages.
+    """
+
+    script: Path
+    options: tuple[str, ...] = ()
+    python: Path = PYTHON
+
+    @property
+    def identity(self) -> str:
+        """A SHA-256, as hex, of the script, what all scripts share, their packages and the options."""
+        digest = hashlib.sha256(" ".join(self.options).encode())
+        for path in (self.script, FOLDER / "task.py", FOLDER / "requirements.txt"):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def answer(self, task: Task) -> Answers:
+        """Run the script.
+
+        Raises:
+          ModelFailedError: it ended otherwise than it should.
+        """
+        predictions, cost, log = (task.work / name for name in ("predictions.npy", "cost.json", "run.log"))
+        rows = (task.rows / splits.TRAIN, task.rows / splits.QUESTIONS)
+        with log.open("wb") as output:
+            status = subprocess.run(
+                [self.python, self.script, *rows, str(task.seed), predictions, cost, *self.options],
+                check=False,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            ).returncode
+        if status:
+            told = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            raise ModelFailedError(f"{self.script.name} ended with status {status}: {told}; see {log}")
+        return Answers(np.load(predictions), Cost(**json.loads(cost.read_text(encoding="utf-8"))))

@@ -1,0 +1,172 @@
+"""Measure how well models predict ratings: the project's presets beside those of other packages.
+
+    make bench-quality DATA=ml-1m.zip [MODELS="svd deepfm-default"] [SPLITS="random time"] [SEEDS="0 1 2"]
+
+What was measured is kept, in `.cache/quality/<dataset>`, and not measured again while its rows, code and
+configuration are the same: a bench that was stopped goes on. README.md says what is measured and how.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}  # the latter as in a run
+
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from pipeline.dataset.errors import DatasetError
+from pipeline.dataset.resolve import Dataset, resolve
+from pipeline.job import INTERRUPTED
+from schema import features
+from tests.benchmarks.quality import metrics, report, results, splits
+from tests.benchmarks.quality.model import Model, ModelFailedError, Task
+from tests.benchmarks.quality.models import MODELS
+from tests.benchmarks.quality.results import Result
+
+TABLE_WIDTH = 130  # at least, where the output is no terminal
+
+
+class Bench:
+    """Measures models on the splits of one dataset.
+
+    Args:
+      dataset: flat.
+      folder: keeps rows, results and report.
+      models: by name.
+    """
+
+    def __init__(self, dataset: Dataset, folder: Path, models: dict[str, Model]) -> None:
+        self.folder = folder
+        self._dataset = dataset
+        self._models = models
+        self._digests: dict[SplitMethod, str] = {}
+
+    def prepare(self, split: SplitMethod) -> None:
+        """Write the rows of a split.
+
+        Raises:
+          ValueError: the ratings cannot be split so.
+        """
+        self._digests[split] = splits.make(
+            self._dataset.folder, ExampleGenConfig(split=split), self._rows(split)
+        )
+
+    def result(self, name: str, split: SplitMethod, seed: int) -> Result:
+        """Return what one model does on one split with one seed, measured now if it was not yet.
+
+        Raises:
+          ModelFailedError: the model has no result.
+        """
+        identity = self._identity(name, split)
+        if found := results.find(self._results, split, name, seed, identity):
+            return found
+        work = self.folder / "work" / f"{split}-{name}-{seed}"
+        shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
+        work.mkdir(parents=True)
+        rows = self._rows(split)
+        answers = self._models[name].answer(
+            Task(rows=rows, split=split, seed=seed, work=work, data=str(self._dataset.folder))
+        )
+        asked = pq.read_table(rows / splits.ANSWERS)
+        slices = {part: splits.cold(asked, activity) for part, activity in report.SLICES.items()}
+        try:
+            measured = metrics.by_slice(asked[features.RATING.name].to_numpy(), answers.predictions, slices)
+        except ValueError as error:
+            raise ModelFailedError(f"its answers are none: {error}") from error
+        result = Result(
+            model=name,
+            split=split.value,
+            seed=seed,
+            identity=identity,
+            metrics=measured,
+            cost=vars(answers.cost),
+        )
+        result.write(self._results)
+        shutil.rmtree(work)
+        return result
+
+    def measured(self) -> list[Result]:
+        """Return every result, of whatever call, that holds for today's rows, code and configuration."""
+        return [
+            result
+            for result in results.every(self._results)
+            if result.model in self._models
+            and result.split in self._digests
+            and result.identity == self._identity(result.model, SplitMethod(result.split))
+        ]
+
+    @property
+    def _results(self) -> Path:
+        return self.folder / "results"
+
+    def _rows(self, split: SplitMethod) -> Path:
+        return self.folder / "rows" / split
+
+    def _identity(self, name: str, split: SplitMethod) -> str:
+        return f"{self._digests[split]} {self._models[name].identity}"
+
+
+def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:
+    """Measure, and print a table for each split; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", help="folder or zip in MovieLens 1M's format, no folder of days")
+    parser.add_argument("--models", nargs="+", choices=models, default=list(models), metavar="MODEL",
+                        help=f"of {', '.join(models)}; all if not given")  # fmt: skip
+    parser.add_argument("--splits", nargs="+", choices=list(SplitMethod), type=SplitMethod,
+                        default=list(SplitMethod), help="both if not given")  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training")
+    parser.add_argument("--folder", type=Path, default=Path(".cache", "quality"), help="keeps everything")
+    arguments = parser.parse_args(argv)
+    console = Console(emoji=False, highlight=False)
+    console.width = max(console.width, TABLE_WIDTH)
+
+    def say(message: str) -> None:
+        console.print(message, markup=False, soft_wrap=True)
+
+    try:
+        dataset = resolve(
+            arguments.data,
+            cache_dir=Path(".cache", "data"),
+            work_dir=arguments.folder / ".unpacked",
+            notify=say,
+        )
+        if dataset.last_day:
+            raise DatasetError(f"{dataset.folder} is a folder of days; the bench takes flat ratings.")
+        bench = Bench(dataset, arguments.folder / dataset.name, models)
+        for split in arguments.splits:
+            bench.prepare(split)
+    except (DatasetError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failed = 0
+    for seed in arguments.seeds:
+        for split in arguments.splits:
+            for name in arguments.models:
+                what = f"{name}, {split} split, seed {seed}"
+                try:
+                    with console.status(what):
+                        rmse = bench.result(name, split, seed).metrics[metrics.OVERALL][metrics.RMSE]
+                    say(f"{what}: RMSE {rmse:.4f}")
+                except ModelFailedError as error:
+                    failed += 1
+                    say(f"{what}: {error}")
+    found = report.by_split(bench.measured())
+    for split_name, of_split in found.items():
+        console.print(report.table(split_name, of_split))
+    if found:
+        kind = "generated" if dataset.generated else "real"
+        report.write(bench.folder, f"{dataset.name} ({kind} data)", found)
+        say(f"{bench.folder / report.PAGE}, {bench.folder / report.PLOT}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; what was measured is kept", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,57 @@
+"""How good predicted ratings are: errors in stars, and how well they part high ratings from low ones."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+RMSE, MAE, AUC, AUC_WITHOUT_3, ROWS = "rmse", "mae", "auc", "auc_without_3", "rows"
+OVERALL = "overall"
+
+HIGH = 4.0  # stars; a rating from there on is a positive
+MIDDLE = 3.0  # stars; dropped by the protocol of EasyRec
+
+
+def by_slice(
+    ratings: np.ndarray, predictions: np.ndarray, slices: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float | int | None]]:
+    """Return the metrics of all rows, and of each slice.
+
+    Args:
+      ratings: as given, in stars, float[n].
+      predictions: in stars, float[n].
+      slices: the rows of each, bool[n], by name.
+
+    Raises:
+      ValueError: there is not one finite prediction for each rating.
+    """
+    if predictions.shape != ratings.shape or not np.isfinite(predictions).all():
+        raise ValueError(
+            f"{len(ratings):,} finite predictions are needed, got shape {predictions.shape} with "
+            f"{int(np.isfinite(predictions).sum()):,} finite ones"
+        )
+    everything = np.ones(len(ratings), bool)
+    return {
+        name: _metrics(ratings[rows], predictions[rows])
+        for name, rows in {OVERALL: everything, **slices}.items()
+    }
+
+
+def _metrics(ratings: np.ndarray, predictions: np.ndarray) -> dict[str, float | int | None]:
+    """Return the metrics of one slice; None where its rows do not define one."""
+    errors = predictions - ratings
+    decided = ratings != MIDDLE
+    return {
+        ROWS: len(ratings),
+        RMSE: float(np.sqrt(np.mean(errors**2))) if len(errors) else None,
+        MAE: float(np.mean(np.abs(errors))) if len(errors) else None,
+        AUC: _auc(ratings >= HIGH, predictions),
+        AUC_WITHOUT_3: _auc(ratings[decided] > MIDDLE, predictions[decided]),
+    }
+
+
+def _auc(positive: np.ndarray, predictions: np.ndarray) -> float | None:
+    """Return the area under the ROC curve; None where all rows are of one kind."""
+    if positive.all() or not positive.any():
+        return None
+    return float(roc_auc_score(positive, predictions))

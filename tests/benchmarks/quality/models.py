@@ -1,0 +1,18 @@
+"""All that can be measured, by name."""
+
+from pipeline.config import PRESETS
+from tests.benchmarks.quality.baseline import FOLDER, Baseline
+from tests.benchmarks.quality.model import Model
+from tests.benchmarks.quality.preset import Preset
+
+_SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
+
+MODELS: dict[str, Model] = {
+    "damped-bias": Baseline(FOLDER / "damped_bias.py"),
+    "svd": Baseline(_SURPRISE, ("--algorithm=svd",)),
+    "svd++": Baseline(_SURPRISE, ("--algorithm=svd++",)),
+    "myfm-short": Baseline(_MYFM, ("--rank=8", "--iterations=20", "--day")),
+    "myfm": Baseline(_MYFM, ("--rank=32", "--iterations=300")),
+    "myfm-day": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day")),
+    **{f"deepfm-{name}": Preset(name) for name in PRESETS},
+}

@@ -1,0 +1,125 @@
+"""A preset of the project: trained by the whole pipeline, asked as it is served."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.config import PRESETS, PipelineConfig
+from pipeline.job import SUMMARY_FILE
+from pipeline.source_fingerprint import source_fingerprint
+from schema import features
+from serving.catalogue import FOLDER, Catalogue
+from serving.client.logic import PREDICT_SIGNATURE, ROWS_PER_REQUEST
+from serving.saved_model import SessionModel
+from tests.benchmarks.quality import splits
+from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
+
+ROOT = Path(__file__).parents[3]
+_NOT_LOADED = "assets.extra"  # of a SavedModel, by a server
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One preset.
+
+    Args:
+      name: of `PRESETS`.
+    """
+
+    name: str
+
+    @property
+    def identity(self) -> str:
+        """A SHA-256, as hex, of the preset's configuration and the code that examples and model come from."""
+        config = PRESETS[self.name](
+            PipelineConfig(dataset="any", data_folder="any", root=Path("any"), generated=False)
+        )
+        told = [part.to_json() for part in (config.transform, config.model, config.train)]
+        code = source_fingerprint(
+            "components.ratings_example_gen.component",
+            "components.transform.preprocessing",
+            "components.trainer.run_fn",
+        )
+        return hashlib.sha256(" ".join([*told, code]).encode()).hexdigest()
+
+    def answer(self, task: Task) -> Answers:
+        """Run the pipeline, and ask the version that it pushed.
+
+        Raises:
+          ModelFailedError: the run failed, pushed nothing or had other rows.
+        """
+        summary = self._run(task)
+        version = Path(summary["serving_dir"], str(summary["pushed_version"]))
+        questions = pq.read_table(task.rows / splits.QUESTIONS)
+        uids, mids = (questions[feature.name].to_numpy() for feature in (features.UID, features.MID))
+        known = Catalogue.load(version / FOLDER)
+        with SessionModel(version) as session:
+
+            def ask(rows: slice) -> np.ndarray:
+                inputs = known.predict_inputs(uids[rows], mids[rows])
+                return session.run(PREDICT_SIGNATURE, inputs)[features.RATING.name]
+
+            ask(slice(0, ROWS_PER_REQUEST))  # the first call is slower
+            start = time.perf_counter()
+            parts = [
+                ask(slice(first, first + ROWS_PER_REQUEST)) for first in range(0, len(uids), ROWS_PER_REQUEST)
+            ]
+            predict_ms = 1e6 * (time.perf_counter() - start) / len(uids)
+        return Answers(
+            np.concatenate(parts).ravel().astype(np.float64),
+            Cost(
+                train_seconds=summary["seconds_by_node"]["Trainer"],
+                model_bytes=loaded_bytes(version),
+                predict_ms=predict_ms,
+            ),
+        )
+
+    def _run(self, task: Task) -> dict[str, Any]:
+        """Run the pipeline; return its summary."""
+        log, runs = task.work / "run.log", task.work / "runs"
+        told = {"data": task.data, "preset": self.name, "seed": task.seed, "split": task.split, "runs": runs}
+        with log.open("wb") as output:
+            status = subprocess.run(
+                [Path(sys.executable).with_name("deepfm"), "run", *(f"--{k}={v}" for k, v in told.items())],
+                check=False,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            ).returncode
+        found = list(runs.glob(f"*/latest/{SUMMARY_FILE}"))
+        if status or not found:
+            raise ModelFailedError(f"`deepfm run` ended with status {status}; see {log}")
+        summary = json.loads(found[0].read_text(encoding="utf-8"))
+        if summary["pushed_version"] is None:
+            raise ModelFailedError(f"nothing was pushed: {'; '.join(summary['blessing_reasons'])}; see {log}")
+        rows = {
+            name: pq.read_metadata(task.rows / file).num_rows
+            for name, file in (
+                ("train", splits.TRAIN),
+                ("valid", splits.VALID),
+                ("test", splits.QUESTIONS),
+            )
+        }
+        if summary["rows_by_split"] != rows:
+            raise ModelFailedError(
+                f"the pipeline split into {summary['rows_by_split']}, where the bench has {rows}"
+            )
+        return summary
+
+
+def loaded_bytes(version: Path) -> int:
+    """Return the size of the files of a version that a server loads."""
+    return sum(
+        path.stat().st_size
+        for path in version.rglob("*")
+        if path.is_file() and _NOT_LOADED not in path.relative_to(version).parts
+    )

@@ -1,0 +1,119 @@
+"""The rows that all models get: the pipeline's own split of a flat dataset, as Parquet.
+
+Of a split there are four files, in the order of user and movie: `TRAIN`, `VALID`, `QUESTIONS`, which are the
+test rows without their ratings, and `ANSWERS`, which are those ratings and the slices that the rows are in.
+A model gets the first three only, so that nothing can be chosen by the test rows.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.ratings_example_gen import parse, split
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from schema import features
+
+TRAIN, VALID, QUESTIONS, ANSWERS = "train.parquet", "valid.parquet", "questions.parquet", "answers.parquet"
+DIGEST = "digest"
+
+_KEPT = (features.UID, features.MID, features.RATING, features.TIMESTAMP)
+
+
+def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
+    """Write the four files, unless they are there already.
+
+    Args:
+      dataset: holds ratings.dat, movies.dat and users.dat.
+      config: says how rows are split, and who is cold.
+      folder: where to; appears whole or not at all.
+
+    Returns:
+      A SHA-256 of the dataset and the configuration, as hex.
+
+    Raises:
+      ValueError: no split of that kind can be made of the ratings, or one of its parts is empty.
+    """
+    contents = [
+        hashlib.sha256((dataset / name).read_bytes()).hexdigest()
+        for name in (parse.RATINGS_FILE, parse.MOVIES_FILE, parse.USERS_FILE)
+    ]
+    digest = hashlib.sha256(" ".join([*contents, config.to_json()]).encode()).hexdigest()
+    noted = folder / DIGEST
+    if noted.exists() and noted.read_text(encoding="utf-8") == digest:
+        return digest
+    rows = accepted(dataset)
+    splits = assign(rows, config)
+    sizes = np.bincount(splits, minlength=len(split.SPLITS))
+    if not sizes.all():
+        raise ValueError(f"the {split.SPLITS[int(sizes.argmin())]} split of {len(rows):,} ratings is empty")
+    train, valid, test = (rows.filter(pa.array(splits == part)) for part in range(len(split.SPLITS)))
+    answers = test.select([features.RATING.name])
+    for identity, activity in (
+        (features.UID, features.USER_ACTIVITY),
+        (features.MID, features.MOVIE_ACTIVITY),
+    ):
+        levels = activity_levels(test[identity.name].to_numpy(), train[identity.name].to_numpy(), config)
+        answers = answers.append_column(activity.name, pa.array(levels))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, table in (
+            (TRAIN, train),
+            (VALID, valid),
+            (QUESTIONS, test.drop_columns([features.RATING.name])),
+            (ANSWERS, answers),
+        ):
+            pq.write_table(table, incoming / name, compression="zstd")
+        (incoming / DIGEST).write_text(digest, encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(incoming, folder)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+    return digest
+
+
+def accepted(dataset: Path) -> pa.Table:
+    """Return the ratings that the pipeline accepts: uid, mid, rating and timestamp, by user and movie."""
+    rows, _ = parse.parse((dataset / parse.RATINGS_FILE).read_bytes(), parse.RATINGS)
+    for identity, file in ((features.UID, parse.USERS), (features.MID, parse.MOVIES)):
+        known, _ = parse.parse((dataset / file.name).read_bytes(), file)
+        rows, _ = parse.drop_unknown(rows, identity.name, known[identity.name].combine_chunks())
+    rows, _ = parse.drop_repeated(rows, [features.UID.name, features.MID.name])
+    return rows.select([feature.name for feature in _KEPT])
+
+
+def assign(rows: pa.Table, config: ExampleGenConfig) -> np.ndarray:
+    """Return the split of each row, int8[n]."""
+    if config.split is SplitMethod.RANDOM:
+        uid, mid = (rows[feature.name].to_numpy() for feature in (features.UID, features.MID))
+        return split.split_by_hash(split.row_hash(uid, mid, config.split_seed), config)
+    times = rows[features.TIMESTAMP.name].to_numpy()
+    hours, counts = np.unique(times // split.SECONDS_PER_HOUR, return_counts=True)
+    by_hour = dict(zip(hours.tolist(), counts.tolist(), strict=True))
+    return split.split_by_time(times, split.time_boundaries(by_hour, config))
+
+
+def activity_levels(ids: np.ndarray, trained_on: np.ndarray, config: ExampleGenConfig) -> np.ndarray:
+    """Return how much each id was rated in the training split, as one of `ACTIVITY_LEVELS`.
+
+    Args:
+      ids: int64[n].
+      trained_on: the ids of the training rows, int64[m].
+      config: says from how many ratings on an id is of which level.
+    """
+    known, counts = np.unique(trained_on, return_counts=True)
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    n = np.where(known[places] == ids, counts[places], 0)
+    return np.array(features.ACTIVITY_LEVELS)[np.digitize(n, [config.cold_below, config.heavy_from])]
+
+
+def cold(answers: pa.Table, activity: features.Feature) -> np.ndarray:
+    """Return which rows of `ANSWERS` are of a cold user or movie, bool[n]."""
+    return pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy()

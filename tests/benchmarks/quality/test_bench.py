@@ -1,0 +1,174 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.dataset.generated import generate
+from tests.benchmarks.quality import bench, report
+from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
+from tests.benchmarks.quality.results import Result
+
+# Predicts a constant, notes that it ran, and does what it is told to.
+CONSTANT = f"""
+import os, pathlib, signal, sys
+sys.path.insert(0, {str(FOLDER)!r})
+import numpy as np
+from task import run
+
+class Constant:
+    def predict(self, questions):
+        return np.full(len(questions), stars + seed / 10)
+    def parameters(self):
+        return [np.zeros(5)]
+
+def fit(pairs, ratings, arguments):
+    global stars, seed
+    stars, seed = arguments.stars, arguments.seed
+    runs = pathlib.Path(__file__).with_name("runs.txt")
+    runs.open("a").write(f"{{stars}} {{seed}}\\n")
+    if arguments.kill and len(runs.read_text().splitlines()) == 2:
+        os.kill(os.getppid(), signal.SIGKILL)
+    assert stars, "no stars"
+    return Constant()
+
+def options(parser):
+    parser.add_argument("--stars", type=float)
+    parser.add_argument("--kill", action="store_true")
+
+run(fit, options)
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "small"
+    generate(folder, ratings=3000, users=60, movies=120, seed=3)
+    return folder
+
+
+@pytest.fixture
+def constant(tmp_path):
+    path = tmp_path / "constant.py"
+    path.write_text(CONSTANT)
+    return path
+
+
+def models(script):
+    python = Path(sys.executable)
+    return {
+        "three": Baseline(script, ("--stars=3",), python),
+        "nine": Baseline(script, ("--stars=9", "--kill"), python),
+    }
+
+
+def runs(script):
+    return script.with_name("runs.txt").read_text().splitlines()
+
+
+def results(folder):
+    return {
+        (result.split, result.model, result.seed): result
+        for path in folder.glob("*/results/*/*/*.json")
+        if (result := Result.read(path))
+    }
+
+
+def arguments(data, tmp_path, *more):
+    return [f"--data={data}", f"--folder={tmp_path / 'bench'}", *more]
+
+
+def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
+    told = arguments(data, tmp_path, "--seeds", "0", "1", "--splits", "random")
+    killed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from tests.benchmarks.quality import bench, test_bench\n"
+            f"bench.main(test_bench.models(Path({str(constant)!r})), {told!r})",
+        ],
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    bench_folder = tmp_path / "bench"
+    assert list(results(bench_folder)) == [("random", "three", 0)]
+    assert [path.name for path in bench_folder.glob("*/work/*")] == ["random-nine-0"]
+
+    assert bench.main(models(constant), told) == 0
+    assert runs(constant) == ["3.0 0", "9.0 0", "9.0 0", "3.0 1", "9.0 1"]
+    assert len(results(bench_folder)) == 4
+    assert not list(bench_folder.glob("*/work/*"))
+
+
+def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys):
+    told = arguments(data, tmp_path, "--seeds", "0", "2")
+    assert bench.main(models(constant), told) == 0
+    assert len(runs(constant)) == 8
+    found = results(tmp_path / "bench")
+    three, nine = (found["random", name, 0] for name in ("three", "nine"))
+    assert three.cost["model_bytes"] == 40
+    assert three.metrics["overall"]["auc"] == 0.5
+    # 9 stars are clipped to 5, so that the two differ by what 3 and 5 are from the mean.
+    assert nine.metrics["overall"]["mae"] > three.metrics["overall"]["mae"]
+    assert nine.metrics == found["random", "nine", 2].metrics
+    assert three.metrics["overall"]["rows"] == pytest.approx(300, abs=60)
+
+    (page,) = (tmp_path / "bench").glob("*/report.md")
+    text = page.read_text()
+    mean = (three.metrics["overall"]["rmse"] + found["random", "three", 2].metrics["overall"]["rmse"]) / 2
+    assert f"| three | 2 | {mean:.4f} ± " in text
+    assert text.index("| three |") < text.index("| nine |")
+    assert "<svg" in page.with_name("accuracy.svg").read_text()
+    printed = capsys.readouterr().out
+    assert "three, time split, seed 2: RMSE " in printed
+
+    assert bench.main(models(constant), told) == 0
+    assert len(runs(constant)) == 8
+    path = tmp_path / "bench" / page.parent.name / "results" / "time" / "nine" / "seed-2.json"
+    path.write_text(path.read_text()[:40])
+    assert bench.main(models(constant), told) == 0
+    assert len(runs(constant)) == 9
+    constant.write_text(CONSTANT + "# changed\n")
+    assert bench.main(models(constant), [*told, "--models", "three"]) == 0
+    assert len(runs(constant)) == 13
+    assert "| nine |" not in page.read_text()
+
+
+def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_path, capsys):
+    failing = {"none": Baseline(constant, ("--stars=0",), Path(sys.executable)), **models(constant)}
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time", "--models", "none", "three")
+    assert bench.main(failing, told) == 1
+    printed = capsys.readouterr().out
+    log = next((tmp_path / "bench").glob("*/work/time-none-0/run.log"))
+    assert f"constant.py ended with status 1: AssertionError: no stars; see {log}" in printed
+    assert list(results(tmp_path / "bench")) == [("time", "three", 0)]
+
+
+def test_a_slip_is_a_sentence(tmp_path, capsys):
+    assert bench.main(argv=[f"--data={tmp_path / 'none'}", f"--folder={tmp_path}"]) == 1
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_damped_biases_are_ahead_of_constants(data, constant, tmp_path):
+    biases = {"bias": Baseline(FOLDER / "damped_bias.py", (), Path(sys.executable)), **models(constant)}
+    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--models", "bias", "three")) == 0
+    found = results(tmp_path / "bench")
+    for split in ("random", "time"):
+        bias, three = (found[split, name, 0].metrics["overall"] for name in ("bias", "three"))
+        assert bias["rmse"] < 0.97 < three["rmse"]
+        assert bias["auc"] > 0.6
+        assert json.loads(json.dumps(bias)) == bias
+
+
+def test_a_column_is_mean_and_spread():
+    column = report.Column("stars", lambda result: result, 2)
+    assert column.text([0.5]) == "0.50"
+    assert column.text([1.0, 2.0, 3.0, None]) == "2.00 ± 1.00"
+    assert column.text([None]) == "-"
