@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -57,11 +56,11 @@ def constant(tmp_path):
     return path
 
 
-def models(script):
+def models(script, *options):
     python = Path(sys.executable)
     return {
         "three": Baseline(script, ("--stars=3",), python),
-        "nine": Baseline(script, ("--stars=9", "--kill"), python),
+        "nine": Baseline(script, ("--stars=9", *options), python),
     }
 
 
@@ -88,7 +87,7 @@ def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path; from tests.benchmarks.quality import bench, test_bench\n"
-            f"bench.main(test_bench.models(Path({str(constant)!r})), {told!r})",
+            f"bench.main(test_bench.models(Path({str(constant)!r}), '--kill'), {told!r})",
         ],
         check=False,
         cwd=ROOT,
@@ -101,7 +100,7 @@ def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
     assert list(results(bench_folder)) == [("random", "three", 0)]
     assert [path.name for path in bench_folder.glob("*/work/*")] == ["random-nine-0"]
 
-    assert bench.main(models(constant), told) == 0
+    assert bench.main(models(constant, "--kill"), told) == 0
     assert runs(constant) == ["3.0 0", "9.0 0", "9.0 0", "3.0 1", "9.0 1"]
     assert len(results(bench_folder)) == 4
     assert not list(bench_folder.glob("*/work/*"))
@@ -162,9 +161,8 @@ def test_damped_biases_are_ahead_of_constants(data, constant, tmp_path):
     found = results(tmp_path / "bench")
     for split in ("random", "time"):
         bias, three = (found[split, name, 0].metrics["overall"] for name in ("bias", "three"))
-        assert bias["rmse"] < 0.97 < three["rmse"]
-        assert bias["auc"] > 0.6
-        assert json.loads(json.dumps(bias)) == bias
+        assert bias["rmse"] < three["rmse"] - 0.1
+        assert bias["auc"] > 0.7
 
 
 def test_a_column_is_mean_and_spread():
@@ -172,3 +170,15 @@ def test_a_column_is_mean_and_spread():
     assert column.text([0.5]) == "0.50"
     assert column.text([1.0, 2.0, 3.0, None]) == "2.00 ± 1.00"
     assert column.text([None]) == "-"
+
+
+def test_make_passes_every_option_on():
+    given = ["DATA=a b", "MODELS=svd myfm", "SPLITS=time", "SEEDS=3 4"]
+    ready = [f"--old-file={path}" for path in (".venv/.ready", ".cache/quality/baselines/.ready")]
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "-n", *ready, "bench-quality", *given],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert " ".join(printed.replace("\\", "").split()).endswith(
+        '-m tests.benchmarks.quality.bench --data "a b" --models svd myfm --splits time --seeds 3 4'
+    )

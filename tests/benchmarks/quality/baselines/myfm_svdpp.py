@@ -7,6 +7,7 @@ that was not trained on has no value in its field.
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import myfm
@@ -54,9 +55,11 @@ class Machine:
         """Return ratings in stars, float64[n], the mean over the samples."""
         return self.machine.predict(*self.inputs(questions))
 
-    def parameters(self) -> list[np.ndarray]:
-        """Return the weights and factors of each sample."""
-        return [array for sample in self.machine.predictor_.samples for array in (sample.w, sample.V)]
+    def parameters(self) -> Iterator[np.ndarray]:
+        """Yield the weights and factors of each sample."""
+        for sample in self.machine.predictor_.samples:
+            yield sample.w
+            yield sample.V
 
 
 def fit(pairs: Pairs, ratings: np.ndarray, arguments: argparse.Namespace) -> Machine:

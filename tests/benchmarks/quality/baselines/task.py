@@ -8,7 +8,7 @@ The predictions are written as a NumPy file, float64[questions], in stars; the c
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,7 +38,7 @@ class Fitted(Protocol):
     def predict(self, questions: Pairs) -> np.ndarray:
         """Return ratings in stars, float64[n]."""
 
-    def parameters(self) -> list[np.ndarray]:
+    def parameters(self) -> Iterable[np.ndarray]:
         """Return what a prediction is made from."""
 
 
