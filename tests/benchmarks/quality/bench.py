@@ -7,25 +7,30 @@ configuration are the same: a bench that was stopped goes on. README.md says wha
 """
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
 from pathlib import Path
 
-os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}  # the latter as in a run
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as in a run
 
+import filelock
 import pyarrow.parquet as pq
 from rich.console import Console
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.resolve import Dataset, resolve
-from pipeline.job import INTERRUPTED
+from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from schema import features
+from serving.quiet_imports import quiet_imports
 from tests.benchmarks.quality import metrics, report, results, splits
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
-from tests.benchmarks.quality.models import MODELS
 from tests.benchmarks.quality.results import Result
+
+with quiet_imports():
+    from tests.benchmarks.quality.models import MODELS
 
 TABLE_WIDTH = 130  # at least, where the output is no terminal
 
@@ -49,11 +54,14 @@ class Bench:
         """Write the rows of a split.
 
         Raises:
-          ValueError: the ratings cannot be split so.
+          DatasetError: the ratings cannot be split so.
         """
-        self._digests[split] = splits.make(
-            self._dataset.folder, ExampleGenConfig(split=split), self._rows(split)
-        )
+        try:
+            self._digests[split] = splits.make(
+                self._dataset.folder, ExampleGenConfig(split=split), self._rows(split)
+            )
+        except ValueError as error:
+            raise DatasetError(f"{self._dataset.folder}: no {split} split: {error}.") from error
 
     def result(self, name: str, split: SplitMethod, seed: int) -> Result:
         """Return what one model does on one split with one seed, measured now if it was not yet.
@@ -137,15 +145,12 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
         if dataset.last_day:
             raise DatasetError(f"{dataset.folder} is a folder of days; the bench takes flat ratings.")
         bench = Bench(dataset, arguments.folder / dataset.name, models)
-        for split in arguments.splits:
-            bench.prepare(split)
-    except (DatasetError, ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    failed = 0
-    for seed in arguments.seeds:
-        for split in arguments.splits:
-            for name in arguments.models:
+        bench.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(bench.folder / ".lock", timeout=0):
+            for split in arguments.splits:
+                bench.prepare(split)
+            failed = 0
+            for seed, split, name in itertools.product(arguments.seeds, arguments.splits, arguments.models):
                 what = f"{name}, {split} split, seed {seed}"
                 try:
                     with console.status(what):
@@ -154,13 +159,19 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                 except ModelFailedError as error:
                     failed += 1
                     say(f"{what}: {error}")
-    found = report.by_split(bench.measured())
-    for split_name, of_split in found.items():
-        console.print(report.table(split_name, of_split))
-    if found:
-        kind = "generated" if dataset.generated else "real"
-        report.write(bench.folder, f"{dataset.name} ({kind} data)", found)
-        say(f"{bench.folder / report.PAGE}, {bench.folder / report.PLOT}")
+            found = report.by_split(bench.measured())
+            for split_name, of_split in found.items():
+                console.print(report.table(split_name, of_split))
+            if found:
+                kind = "generated" if dataset.generated else "real"
+                report.write(bench.folder, f"{dataset.name} ({kind} data)", found)
+                say(f"{bench.folder / report.PAGE}, {bench.folder / report.PLOT}")
+    except filelock.Timeout:
+        print(f"another bench works in {bench.folder}; wait for it to end", file=sys.stderr)
+        return ALREADY_RUNNING
+    except (DatasetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 1 if failed else 0
 
 

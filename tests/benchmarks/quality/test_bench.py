@@ -1,9 +1,11 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 
 from pipeline.dataset.generated import generate
@@ -150,9 +152,23 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_pa
     assert list(results(tmp_path / "bench")) == [("time", "three", 0)]
 
 
-def test_a_slip_is_a_sentence(tmp_path, capsys):
-    assert bench.main(argv=[f"--data={tmp_path / 'none'}", f"--folder={tmp_path}"]) == 1
-    assert "does not exist" in capsys.readouterr().err
+def test_a_slip_is_a_sentence(data, constant, tmp_path, capsys):
+    assert bench.main(models(constant), arguments(tmp_path / "none", tmp_path)) == 1
+    assert "none does not exist" in capsys.readouterr().err
+    few = tmp_path / "few"
+    shutil.copytree(data, few)
+    (few / "ratings.dat").write_text("".join((data / "ratings.dat").open().readlines()[:3]))
+    assert bench.main(models(constant), arguments(few, tmp_path, "--splits", "random")) == 1
+    assert "no random split: the " in capsys.readouterr().err
+
+
+def test_two_benches_do_not_share_a_folder(data, constant, tmp_path, capsys):
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", "random")
+    assert bench.main(models(constant), told) == 0
+    (folder,) = (tmp_path / "bench").glob("generated-*")
+    with filelock.FileLock(folder / ".lock"):
+        assert bench.main(models(constant), told) == 3
+    assert f"another bench works in {folder}; wait for it to end" in capsys.readouterr().err
 
 
 def test_damped_biases_are_ahead_of_constants(data, constant, tmp_path):
