@@ -1,6 +1,6 @@
-"""Measure how well models predict ratings: the project's presets beside those of other packages.
+"""Measure how well models predict and rank: the project's presets beside those of other packages.
 
-    make bench-quality DATA=ml-1m.zip [MODELS="svd deepfm-default"] [SPLITS="random time"] [SEEDS="0 1 2"]
+    make bench-quality DATA=ml-1m.zip [MODELS="svd ease"] [SPLITS="random time last"] [SEEDS="0 1"]
 
 What was measured is kept, in `.cache/quality/<dataset>`, and not measured again while its rows, code and
 configuration are the same: a bench that was stopped goes on. README.md says what is measured and how.
@@ -16,21 +16,19 @@ from pathlib import Path
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as in a run
 
 import filelock
-import pyarrow.parquet as pq
 from rich.console import Console
 
-from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
-from schema import features
 from serving.quiet_imports import quiet_imports
-from tests.benchmarks.quality import metrics, report, results, splits
+from tests.benchmarks.quality import report, results
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
 from tests.benchmarks.quality.results import Result
+from tests.benchmarks.quality.trials import LAST, TRIALS
 
 with quiet_imports():
-    from tests.benchmarks.quality.models import MODELS
+    from tests.benchmarks.quality.models import MODELS, RANKERS
 
 TABLE_WIDTH = 130  # at least, where the output is no terminal
 
@@ -48,22 +46,20 @@ class Bench:
         self.folder = folder
         self._dataset = dataset
         self._models = models
-        self._digests: dict[SplitMethod, str] = {}
+        self._digests: dict[str, str] = {}
 
-    def prepare(self, split: SplitMethod) -> None:
-        """Write the rows of a split.
+    def prepare(self, split: str) -> None:
+        """Write the rows of one of `TRIALS`.
 
         Raises:
           DatasetError: the ratings cannot be split so.
         """
         try:
-            self._digests[split] = splits.make(
-                self._dataset.folder, ExampleGenConfig(split=split), self._rows(split)
-            )
+            self._digests[split] = TRIALS[split].make(self._dataset.folder, self._rows(split))
         except ValueError as error:
             raise DatasetError(f"{self._dataset.folder}: no {split} split: {error}.") from error
 
-    def result(self, name: str, split: SplitMethod, seed: int) -> Result:
+    def result(self, name: str, split: str, seed: int) -> Result:
         """Return what one model does on one split with one seed, measured now if it was not yet.
 
         Raises:
@@ -75,23 +71,22 @@ class Bench:
         work = self.folder / "work" / f"{split}-{name}-{seed}"
         shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
         work.mkdir(parents=True)
-        rows = self._rows(split)
+        rows, trial = self._rows(split), TRIALS[split]
         answers = self._models[name].answer(
-            Task(rows=rows, split=split, seed=seed, work=work, data=str(self._dataset.folder))
+            Task(
+                rows=rows,
+                split=trial.split,
+                seed=seed,
+                work=work,
+                data=trial.data(self._dataset.folder, rows),
+            )
         )
-        asked = pq.read_table(rows / splits.ANSWERS)
-        slices = {part: splits.cold(asked, activity) for part, activity in report.SLICES.items()}
         try:
-            measured = metrics.by_slice(asked[features.RATING.name].to_numpy(), answers.predictions, slices)
+            judged = trial.judge(rows, answers)
         except ValueError as error:
             raise ModelFailedError(f"its answers are none: {error}") from error
         result = Result(
-            model=name,
-            split=split.value,
-            seed=seed,
-            identity=identity,
-            metrics=measured,
-            cost=vars(answers.cost),
+            model=name, split=split, seed=seed, identity=identity, metrics=judged, cost=vars(answers.cost)
         )
         result.write(self._results)
         shutil.rmtree(work)
@@ -104,17 +99,17 @@ class Bench:
             for result in results.every(self._results)
             if result.model in self._models
             and result.split in self._digests
-            and result.identity == self._identity(result.model, SplitMethod(result.split))
+            and result.identity == self._identity(result.model, result.split)
         ]
 
     @property
     def _results(self) -> Path:
         return self.folder / "results"
 
-    def _rows(self, split: SplitMethod) -> Path:
+    def _rows(self, split: str) -> Path:
         return self.folder / "rows" / split
 
-    def _identity(self, name: str, split: SplitMethod) -> str:
+    def _identity(self, name: str, split: str) -> str:
         return f"{self._digests[split]} {self._models[name].identity}"
 
 
@@ -124,8 +119,8 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
     parser.add_argument("--data", help="folder or zip in MovieLens 1M's format, no folder of days")
     parser.add_argument("--models", nargs="+", choices=models, default=list(models), metavar="MODEL",
                         help=f"of {', '.join(models)}; all if not given")  # fmt: skip
-    parser.add_argument("--splits", nargs="+", choices=list(SplitMethod), type=SplitMethod,
-                        default=list(SplitMethod), help="both if not given")  # fmt: skip
+    parser.add_argument("--splits", nargs="+", choices=TRIALS, default=list(TRIALS), metavar="SPLIT",
+                        help=f"of {', '.join(TRIALS)}; all if not given")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training")
     parser.add_argument("--folder", type=Path, default=Path(".cache", "quality"), help="keeps everything")
     arguments = parser.parse_args(argv)
@@ -151,20 +146,22 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                 bench.prepare(split)
             failed = 0
             for seed, split, name in itertools.product(arguments.seeds, arguments.splits, arguments.models):
+                if split != LAST and name in RANKERS:
+                    continue
                 what = f"{name}, {split} split, seed {seed}"
                 try:
                     with console.status(what):
-                        rmse = bench.result(name, split, seed).metrics[metrics.OVERALL][metrics.RMSE]
-                    say(f"{what}: RMSE {rmse:.4f}")
+                        found = bench.result(name, split, seed)
+                    say(f"{what}: {report.first_figure(found)}")
                 except ModelFailedError as error:
                     failed += 1
                     say(f"{what}: {error}")
-            found = report.by_split(bench.measured())
-            for split_name, of_split in found.items():
-                console.print(report.table(split_name, of_split))
-            if found:
+            groups = report.by_split(bench.measured())
+            for split, of_split in groups.items():
+                console.print(report.table(split, of_split))
+            if groups:
                 kind = "generated" if dataset.generated else "real"
-                report.write(bench.folder, f"{dataset.name} ({kind} data)", found)
+                report.write(bench.folder, f"{dataset.name} ({kind} data)", groups)
                 say(f"{bench.folder / report.PAGE}, {bench.folder / report.PLOT}")
     except filelock.Timeout:
         print(f"another bench works in {bench.folder}; wait for it to end", file=sys.stderr)

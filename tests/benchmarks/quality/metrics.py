@@ -25,16 +25,26 @@ def by_slice(
     Raises:
       ValueError: there is not one finite prediction for each rating.
     """
-    if predictions.shape != ratings.shape or not np.isfinite(predictions).all():
-        raise ValueError(
-            f"{len(ratings):,} finite predictions are needed, got shape {predictions.shape} with "
-            f"{int(np.isfinite(predictions).sum()):,} finite ones"
-        )
+    checked(predictions, len(ratings))
     everything = np.ones(len(ratings), bool)
     return {
         name: _metrics(ratings[rows], predictions[rows])
         for name, rows in {OVERALL: everything, **slices}.items()
     }
+
+
+def checked(predictions: np.ndarray, rows: int) -> np.ndarray:
+    """Return the predictions.
+
+    Raises:
+      ValueError: they are not one finite number for each of the rows.
+    """
+    if predictions.shape != (rows,) or not np.isfinite(predictions).all():
+        raise ValueError(
+            f"{rows:,} finite predictions are needed, got shape {predictions.shape} with "
+            f"{int(np.isfinite(predictions).sum()):,} finite ones"
+        )
+    return predictions
 
 
 def _metrics(ratings: np.ndarray, predictions: np.ndarray) -> dict[str, float | int | None]:

@@ -17,7 +17,7 @@ class Task:
     split: SplitMethod
     seed: int  # of training
     work: Path  # empty folder, for what lies in between and for logs
-    data: str  # folder or zip of the ratings, for who splits them again
+    data: Path  # folder of the ratings, for who splits them again
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,12 @@ from tests.benchmarks.quality.preset import Preset
 
 _SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
 
+# They order movies, and rate none.
+RANKERS: dict[str, Model] = {
+    "popularity": Baseline(FOLDER / "popularity.py"),
+    "ease": Baseline(FOLDER / "ease.py"),
+}
+
 MODELS: dict[str, Model] = {
     "damped-bias": Baseline(FOLDER / "damped_bias.py"),
     "svd": Baseline(_SURPRISE, ("--algorithm=svd",)),
@@ -14,5 +20,6 @@ MODELS: dict[str, Model] = {
     "myfm-short": Baseline(_MYFM, ("--rank=8", "--iterations=20", "--day")),
     "myfm": Baseline(_MYFM, ("--rank=32", "--iterations=300")),
     "myfm-day": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day")),
+    **RANKERS,
     **{f"deepfm-{name}": Preset(name) for name in PRESETS},
 }

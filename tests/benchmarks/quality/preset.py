@@ -103,13 +103,9 @@ class Preset:
             raise ModelFailedError(f"nothing was pushed: {'; '.join(summary['blessing_reasons'])}; see {log}")
         rows = {
             name: pq.read_metadata(task.rows / file).num_rows
-            for name, file in (
-                ("train", splits.TRAIN),
-                ("valid", splits.VALID),
-                ("test", splits.QUESTIONS),
-            )
+            for name, file in (("train", splits.TRAIN), ("valid", splits.VALID))
         }
-        if summary["rows_by_split"] != rows:
+        if rows.items() - summary["rows_by_split"].items():
             raise ModelFailedError(
                 f"the pipeline split into {summary['rows_by_split']}, where the bench has {rows}"
             )

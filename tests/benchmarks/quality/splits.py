@@ -5,10 +5,12 @@ test rows without their ratings, and `ANSWERS`, which are those ratings and the 
 A model gets the first three only, so that nothing can be chosen by the test rows.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from schema import features
 TRAIN, VALID, QUESTIONS, ANSWERS = "train.parquet", "valid.parquet", "questions.parquet", "answers.parquet"
 DIGEST = "digest"
 
-_KEPT = (features.UID, features.MID, features.RATING, features.TIMESTAMP)
+COLUMNS = (features.UID, features.MID, features.RATING, features.TIMESTAMP)
 
 
 def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
@@ -40,30 +42,18 @@ def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
     Raises:
       ValueError: no split of that kind can be made of the ratings, or one of its parts is empty.
     """
-    contents = [
-        hashlib.sha256((dataset / name).read_bytes()).hexdigest()
-        for name in (parse.RATINGS_FILE, parse.MOVIES_FILE, parse.USERS_FILE)
-    ]
-    digest = hashlib.sha256(" ".join([*contents, config.to_json()]).encode()).hexdigest()
-    noted = folder / DIGEST
-    if noted.exists() and noted.read_text(encoding="utf-8") == digest:
-        return digest
-    rows = accepted(dataset)
-    splits = assign(rows, config)
-    sizes = np.bincount(splits, minlength=len(split.SPLITS))
-    if not sizes.all():
-        raise ValueError(f"the {split.SPLITS[int(sizes.argmin())]} split of {len(rows):,} ratings is empty")
-    train, valid, test = (rows.filter(pa.array(splits == part)) for part in range(len(split.SPLITS)))
-    answers = test.select([features.RATING.name])
-    for identity, activity in (
-        (features.UID, features.USER_ACTIVITY),
-        (features.MID, features.MOVIE_ACTIVITY),
-    ):
-        levels = activity_levels(test[identity.name].to_numpy(), train[identity.name].to_numpy(), config)
-        answers = answers.append_column(activity.name, pa.array(levels))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    digest = digest_of(dataset, config)
+    with made(folder, digest) as incoming:
+        if incoming is None:
+            return digest
+        train, valid, test = divide(accepted(dataset), config)
+        answers = test.select([features.RATING.name])
+        for identity, activity in (
+            (features.UID, features.USER_ACTIVITY),
+            (features.MID, features.MOVIE_ACTIVITY),
+        ):
+            levels = activity_levels(test[identity.name].to_numpy(), train[identity.name].to_numpy(), config)
+            answers = answers.append_column(activity.name, pa.array(levels))
         for name, table in (
             (TRAIN, train),
             (VALID, valid),
@@ -71,12 +61,47 @@ def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
             (ANSWERS, answers),
         ):
             pq.write_table(table, incoming / name, compression="zstd")
+    return digest
+
+
+def digest_of(dataset: Path, config: ExampleGenConfig) -> str:
+    """Return a SHA-256 of the dataset and the configuration, as hex."""
+    contents = [
+        hashlib.sha256((dataset / name).read_bytes()).hexdigest()
+        for name in (parse.RATINGS_FILE, parse.MOVIES_FILE, parse.USERS_FILE)
+    ]
+    return hashlib.sha256(" ".join([*contents, config.to_json()]).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def made(folder: Path, digest: str) -> Iterator[Path | None]:
+    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this digest."""
+    noted = folder / DIGEST
+    if noted.exists() and noted.read_text(encoding="utf-8") == digest:
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield incoming
         (incoming / DIGEST).write_text(digest, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(incoming, folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
-    return digest
+
+
+def divide(rows: pa.Table, config: ExampleGenConfig) -> list[pa.Table]:
+    """Return the rows of each split.
+
+    Raises:
+      ValueError: no split of that kind can be made of the rows, or one of its parts is empty.
+    """
+    splits = assign(rows, config)
+    sizes = np.bincount(splits, minlength=len(split.SPLITS))
+    if not sizes.all():
+        raise ValueError(f"the {split.SPLITS[int(sizes.argmin())]} split of {len(rows):,} ratings is empty")
+    return [rows.filter(pa.array(splits == part)) for part in range(len(split.SPLITS))]
 
 
 def accepted(dataset: Path) -> pa.Table:
@@ -86,7 +111,7 @@ def accepted(dataset: Path) -> pa.Table:
         known, _ = parse.parse((dataset / file.name).read_bytes(), file)
         rows, _ = parse.drop_unknown(rows, identity.name, known[identity.name].combine_chunks())
     rows, _ = parse.drop_repeated(rows, [features.UID.name, features.MID.name])
-    return rows.select([feature.name for feature in _KEPT])
+    return rows.select([feature.name for feature in COLUMNS])
 
 
 def assign(rows: pa.Table, config: ExampleGenConfig) -> np.ndarray:

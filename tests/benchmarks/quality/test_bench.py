@@ -109,16 +109,16 @@ def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
 
 
 def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys):
-    told = arguments(data, tmp_path, "--seeds", "0", "2")
+    told = arguments(data, tmp_path, "--seeds", "0", "2", "--splits", "random", "time")
     assert bench.main(models(constant), told) == 0
     assert len(runs(constant)) == 8
     found = results(tmp_path / "bench")
     three, nine = (found["random", name, 0] for name in ("three", "nine"))
     assert three.cost["model_bytes"] == 40
     assert three.metrics["overall"]["auc"] == 0.5
-    # 9 stars are clipped to 5, so that the two differ by what 3 and 5 are from the mean.
-    assert nine.metrics["overall"]["mae"] > three.metrics["overall"]["mae"]
-    assert nine.metrics == found["random", "nine", 2].metrics
+    # All ratings are below 9 stars, so that the seed adds to each error.
+    more = found["random", "nine", 2].metrics["overall"]["mae"] - nine.metrics["overall"]["mae"]
+    assert more == pytest.approx(0.2)
     assert three.metrics["overall"]["rows"] == pytest.approx(300, abs=60)
 
     (page,) = (tmp_path / "bench").glob("*/report.md")
@@ -179,6 +179,23 @@ def test_damped_biases_are_ahead_of_constants(data, constant, tmp_path):
         bias, three = (found[split, name, 0].metrics["overall"] for name in ("bias", "three"))
         assert bias["rmse"] < three["rmse"] - 0.1
         assert bias["auc"] > 0.7
+
+
+def test_orders_are_measured_beside_ratings(data, constant, tmp_path):
+    python = Path(sys.executable)
+    rankers = {name: Baseline(FOLDER / f"{name}.py", (), python) for name in ("popularity", "ease")}
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", "random", "last")
+    assert bench.main({**models(constant), **rankers}, told) == 0
+    found = results(tmp_path / "bench")
+    assert {key[:2] for key in found} == {
+        *(("random", name) for name in ("three", "nine")),
+        *(("last", name) for name in ("three", "nine", "popularity", "ease")),
+    }
+    recall = {name: found["last", name, 0].metrics["overall"]["recall_10"] for name in (*rankers, "three")}
+    assert recall["three"] == 0
+    assert min(recall["popularity"], recall["ease"]) > 0.1
+    page = next((tmp_path / "bench").glob("*/report.md")).read_text()
+    assert page.index("## random split") < page.index("## last split") < page.index("| three | 1 | 0.0000 |")
 
 
 def test_a_column_is_mean_and_spread():

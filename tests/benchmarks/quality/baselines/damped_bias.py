@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from task import Pairs, run
 
+from schema import features
+
 _USER_DAMPING, _MOVIE_DAMPING = 15.0, 10.0  # ratings
 _SWEEPS = 10
 
@@ -24,7 +26,8 @@ class Biases:
 
     def predict(self, questions: Pairs) -> np.ndarray:
         """Return ratings in stars, float64[n]; an id that was not trained on adds nothing."""
-        return self.mean + _look_up(self.user, questions.uid) + _look_up(self.movie, questions.mid)
+        ratings = self.mean + _look_up(self.user, questions.uid) + _look_up(self.movie, questions.mid)
+        return np.clip(ratings, features.MIN_RATING, features.MAX_RATING)
 
     def parameters(self) -> list[np.ndarray]:
         """Return the biases."""

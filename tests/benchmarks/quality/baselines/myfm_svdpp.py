@@ -15,6 +15,8 @@ import numpy as np
 from scipy import sparse
 from task import Pairs, run
 
+from schema import features
+
 _SECONDS_PER_DAY = 86_400
 
 
@@ -53,7 +55,8 @@ class Machine:
 
     def predict(self, questions: Pairs) -> np.ndarray:
         """Return ratings in stars, float64[n], the mean over the samples."""
-        return self.machine.predict(*self.inputs(questions))
+        ratings = self.machine.predict(*self.inputs(questions))
+        return np.clip(ratings, features.MIN_RATING, features.MAX_RATING)
 
     def parameters(self) -> Iterator[np.ndarray]:
         """Yield the weights and factors of each sample."""

@@ -2,7 +2,7 @@
 
     python BASELINE.py TRAIN QUESTIONS SEED PREDICTIONS COST [OPTIONS]
 
-The predictions are written as a NumPy file, float64[questions], in stars; the cost as JSON.
+The predictions are written as a NumPy file, float64[questions]; the cost as JSON.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Fitted(Protocol):
     """A model that was fitted."""
 
     def predict(self, questions: Pairs) -> np.ndarray:
-        """Return ratings in stars, float64[n]."""
+        """Return ratings in stars, or whatever gives an order, float64[n]."""
 
     def parameters(self) -> Iterable[np.ndarray]:
         """Return what a prediction is made from."""
@@ -63,7 +63,7 @@ def run(fit: Fit, options: Callable[[argparse.ArgumentParser], None] = lambda pa
     fitted = fit(pairs, ratings, arguments)
     train_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    predictions = np.clip(fitted.predict(asked), features.MIN_RATING, features.MAX_RATING)
+    predictions = fitted.predict(asked)
     predict_ms = 1e6 * (time.perf_counter() - start) / len(asked)
 
     np.save(arguments.predictions, predictions.astype(np.float64))

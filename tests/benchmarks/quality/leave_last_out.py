@@ -1,0 +1,96 @@
+"""The rows by which order is measured: each user's last rating is held out, and looked for among all movies.
+
+The ratings before it are a dataset of their own, in `DATASET`, which the pipeline splits at random; its test
+rows nobody needs. Some users are asked about every movie. `ANSWERS` says for each question whether the movie
+is the one held out, and whether the user has rated it before, in whatever split.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.ratings_example_gen import parse, split
+from components.ratings_example_gen.config import ExampleGenConfig
+from schema import features
+from tests.benchmarks.quality import splits
+
+DATASET = "dataset"
+HELD_OUT, RATED = "held_out", "rated"
+USERS = 1000  # that are asked
+
+
+def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
+    """Write the rows and the dataset, unless they are there already.
+
+    Args:
+      dataset: holds ratings.dat, movies.dat and users.dat.
+      config: says how the ratings before the last are split.
+      folder: where to; appears whole or not at all.
+
+    Returns:
+      A SHA-256 of the dataset and the configuration, as hex.
+
+    Raises:
+      ValueError: a split of the ratings is empty.
+    """
+    digest = hashlib.sha256(f"last of {splits.digest_of(dataset, config)}".encode()).hexdigest()
+    with splits.made(folder, digest) as incoming:
+        if incoming is None:
+            return digest
+        rows = splits.accepted(dataset)
+        last = last_of_each_user(rows, config.split_seed)
+        before, held_out = (rows.filter(pa.array(mask)) for mask in (~last, last))
+        train, valid, _ = splits.divide(before, config)
+        pq.write_table(train, incoming / splits.TRAIN, compression="zstd")
+        pq.write_table(valid, incoming / splits.VALID, compression="zstd")
+        movies, _ = parse.parse((dataset / parse.MOVIES_FILE).read_bytes(), parse.MOVIES)
+        hashes = split.mix(held_out[features.UID.name].to_numpy().astype(np.uint64))
+        asked = held_out.take(pa.array(np.sort(np.argsort(hashes, kind="stable")[:USERS])))
+        questions, answers = ask(asked, before, np.unique(movies[features.MID.name].to_numpy()))
+        pq.write_table(questions, incoming / splits.QUESTIONS, compression="zstd")
+        pq.write_table(answers, incoming / splits.ANSWERS, compression="zstd")
+        (incoming / DATASET).mkdir()
+        for name in (parse.MOVIES_FILE, parse.USERS_FILE):
+            shutil.copyfile(dataset / name, incoming / DATASET / name)
+        columns = [before[feature.name].to_pylist() for feature in splits.COLUMNS]
+        lines = (
+            f"{uid}::{mid}::{rating:g}::{time}\n" for uid, mid, rating, time in zip(*columns, strict=True)
+        )
+        (incoming / DATASET / parse.RATINGS_FILE).write_text("".join(lines), encoding="ascii")
+    return digest
+
+
+def last_of_each_user(rows: pa.Table, seed: int) -> np.ndarray:
+    """Return which row is the last of its user, bool[n]; of several in that second, any one."""
+    uid, mid, time = (rows[f.name].to_numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
+    order = np.lexsort((split.row_hash(uid, mid, seed), time, uid))
+    last = np.zeros(len(rows), bool)
+    last[order] = np.append(np.diff(uid[order]) > 0, True)
+    return last
+
+
+def ask(asked: pa.Table, before: pa.Table, movies: np.ndarray) -> tuple[pa.Table, pa.Table]:
+    """Return a question for each user and movie, the movies of a user together, and the answers.
+
+    Args:
+      asked: the rating held out of each user who is asked.
+      before: all other ratings, by user and movie.
+      movies: int64[m], sorted.
+    """
+    uid, mid, time = (asked[f.name].to_numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
+    users, width = len(uid), len(movies)
+    held_out, rated = np.zeros((2, users, width), bool)
+    held_out[np.arange(users), np.searchsorted(movies, mid)] = True
+    rows_uid, rows_mid = (before[f.name].to_numpy() for f in (features.UID, features.MID))
+    mine = np.isin(rows_uid, uid)
+    rated[np.searchsorted(uid, rows_uid[mine]), np.searchsorted(movies, rows_mid[mine])] = True
+    questions = {
+        features.UID.name: np.repeat(uid, width),
+        features.MID.name: np.tile(movies, users),
+        features.TIMESTAMP.name: np.repeat(time, width),
+    }
+    return pa.table(questions), pa.table({HELD_OUT: held_out.ravel(), RATED: rated.ravel()})

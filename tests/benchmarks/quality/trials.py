@@ -1,0 +1,87 @@
+"""What models are held to: which rows they get, and how their answers are judged."""
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow.parquet as pq
+
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from schema import features
+from tests.benchmarks.quality import leave_last_out, metrics, order, splits
+from tests.benchmarks.quality.model import Answers
+
+SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
+
+Metrics = dict[str, dict[str, float | int | None]]
+
+
+class Trial(Protocol):
+    """One way to test."""
+
+    split: SplitMethod  # by which the pipeline splits its dataset
+
+    def make(self, dataset: Path, rows: Path) -> str:
+        """Write the rows; return what tells them from others.
+
+        Raises:
+          ValueError: the ratings are not fit for it.
+        """
+
+    def data(self, dataset: Path, rows: Path) -> Path:
+        """Return the dataset that the pipeline gets."""
+
+    def judge(self, rows: Path, answers: Answers) -> Metrics:
+        """Return the metrics, by slice.
+
+        Raises:
+          ValueError: the answers are none.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratings:
+    """How near predicted ratings are, on the test split of the pipeline."""
+
+    split: SplitMethod
+
+    def make(self, dataset: Path, rows: Path) -> str:
+        """Write the rows, as `splits.make`."""
+        return splits.make(dataset, ExampleGenConfig(split=self.split), rows)
+
+    def data(self, dataset: Path, rows: Path) -> Path:
+        """Return the dataset itself."""
+        return dataset
+
+    def judge(self, rows: Path, answers: Answers) -> Metrics:
+        """Return errors and AUC, as `metrics.by_slice`."""
+        wanted = pq.read_table(rows / splits.ANSWERS)
+        slices = {part: splits.cold(wanted, activity) for part, activity in SLICES.items()}
+        return metrics.by_slice(wanted[features.RATING.name].to_numpy(), answers.predictions, slices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How high each user's last movie stands, after training on what was before."""
+
+    split: SplitMethod = SplitMethod.RANDOM
+
+    def make(self, dataset: Path, rows: Path) -> str:
+        """Write the rows, as `leave_last_out.make`."""
+        return leave_last_out.make(dataset, ExampleGenConfig(split=self.split), rows)
+
+    def data(self, dataset: Path, rows: Path) -> Path:
+        """Return the dataset without the last ratings."""
+        return rows / leave_last_out.DATASET
+
+    def judge(self, rows: Path, answers: Answers) -> Metrics:
+        """Return NDCG and recall, as `order.metrics`."""
+        wanted = pq.read_table(rows / splits.ANSWERS)
+        held_out, rated = (
+            wanted[name].to_numpy() for name in (leave_last_out.HELD_OUT, leave_last_out.RATED)
+        )
+        return order.metrics(answers.predictions, held_out, rated)
+
+
+LAST = "last"
+TRIALS: dict[str, Trial] = {**{method.value: Ratings(method) for method in SplitMethod}, LAST: Order()}
