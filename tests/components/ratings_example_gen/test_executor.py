@@ -398,7 +398,7 @@ def test_a_bad_day_of_the_evaluation_span_stops_the_run_however_small_it_is(days
     message = (
         r"days/ratings\.dat of the evaluation span: 1 of 2 lines rejected \(50\.00%, "
         r"at most 1\.00% allowed\): wrong_number_of_fields 2, rating_out_of_range 1\. "
-        r"That is of all days; most are in span-2000-12-31/version-2/ratings\.dat\. The rejected lines"
+        r"That is of all days; most are in span-2000-12-31/version-2/ratings\.dat\.$"
     )
     with pytest.raises(RunStoppedError, match=message):
         run_days(days, tmp_path / "out", max_rejected_fraction=0.01)
