@@ -135,7 +135,7 @@ def plot(splits: dict[str, Models]) -> str:
                 axes.plot(*point, "o")
                 axes.annotate(model, point, (4, 4), textcoords="offset points")
             axes.set(title=f"{split} split", xlabel="seconds of training", ylabel=first.heading, xscale="log")
-            axes.margins(0.15)
+            axes.margins(0.3, 0.15)  # room for the names
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

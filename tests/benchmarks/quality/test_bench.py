@@ -109,21 +109,21 @@ def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
 
 
 def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys):
-    told = arguments(data, tmp_path, "--seeds", "0", "2", "--splits", "random", "time")
+    told = arguments(data, tmp_path, "--seeds", "0", "2", "--splits", "time")
     assert bench.main(models(constant), told) == 0
-    assert len(runs(constant)) == 8
+    assert len(runs(constant)) == 4
     found = results(tmp_path / "bench")
-    three, nine = (found["random", name, 0] for name in ("three", "nine"))
+    three, nine = (found["time", name, 0] for name in ("three", "nine"))
     assert three.cost["model_bytes"] == 40
     assert three.metrics["overall"]["auc"] == 0.5
     # All ratings are below 9 stars, so that the seed adds to each error.
-    more = found["random", "nine", 2].metrics["overall"]["mae"] - nine.metrics["overall"]["mae"]
+    more = found["time", "nine", 2].metrics["overall"]["mae"] - nine.metrics["overall"]["mae"]
     assert more == pytest.approx(0.2)
     assert three.metrics["overall"]["rows"] == pytest.approx(300, abs=60)
 
     (page,) = (tmp_path / "bench").glob("*/report.md")
     text = page.read_text()
-    mean = (three.metrics["overall"]["rmse"] + found["random", "three", 2].metrics["overall"]["rmse"]) / 2
+    mean = (three.metrics["overall"]["rmse"] + found["time", "three", 2].metrics["overall"]["rmse"]) / 2
     assert f"| three | 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
     assert "<svg" in page.with_name("accuracy.svg").read_text()
@@ -131,14 +131,14 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert "three, time split, seed 2: RMSE " in printed
 
     assert bench.main(models(constant), told) == 0
-    assert len(runs(constant)) == 8
+    assert len(runs(constant)) == 4
     path = tmp_path / "bench" / page.parent.name / "results" / "time" / "nine" / "seed-2.json"
     path.write_text(path.read_text()[:40])
     assert bench.main(models(constant), told) == 0
-    assert len(runs(constant)) == 9
+    assert len(runs(constant)) == 5
     constant.write_text(CONSTANT + "# changed\n")
     assert bench.main(models(constant), [*told, "--models", "three"]) == 0
-    assert len(runs(constant)) == 13
+    assert len(runs(constant)) == 7
     assert "| nine |" not in page.read_text()
 
 
@@ -171,14 +171,12 @@ def test_two_benches_do_not_share_a_folder(data, constant, tmp_path, capsys):
     assert f"another bench works in {folder}; wait for it to end" in capsys.readouterr().err
 
 
-def test_damped_biases_are_ahead_of_constants(data, constant, tmp_path):
-    biases = {"bias": Baseline(FOLDER / "damped_bias.py", (), Path(sys.executable)), **models(constant)}
-    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--models", "bias", "three")) == 0
-    found = results(tmp_path / "bench")
-    for split in ("random", "time"):
-        bias, three = (found[split, name, 0].metrics["overall"] for name in ("bias", "three"))
-        assert bias["rmse"] < three["rmse"] - 0.1
-        assert bias["auc"] > 0.7
+def test_damped_biases_are_ahead_of_a_constant(data, tmp_path):
+    biases = {"bias": Baseline(FOLDER / "damped_bias.py", (), Path(sys.executable))}
+    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--splits", "random")) == 0
+    overall = results(tmp_path / "bench")["random", "bias", 0].metrics["overall"]
+    assert overall["rmse"] < 0.95  # the best constant has 1.085
+    assert overall["auc"] > 0.7
 
 
 def test_orders_are_measured_beside_ratings(data, constant, tmp_path):
