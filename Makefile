@@ -63,11 +63,11 @@ bench-quality: .venv/.ready .cache/quality/baselines/.ready
 	@.venv/bin/python -m tests.benchmarks.quality.bench $(if $(DATA),--data "$(DATA)") \
 		$(if $(MODELS),--models $(MODELS)) $(if $(SPLITS),--splits $(SPLITS)) $(if $(SEEDS),--seeds $(SEEDS))
 
-# The packages of the baselines, apart from the project's.
+# The packages of the baselines, apart from the project's; --no-config, or its overrides hold for them too.
 .cache/quality/baselines/.ready: tests/benchmarks/quality/baselines/requirements.txt $(UV)
 	@rm -rf .cache/quality/baselines
-	$(UV) venv --quiet --python "$(PYTHON311)" .cache/quality/baselines
-	$(UV) pip install --quiet --python .cache/quality/baselines/bin/python --requirement $<
+	$(UV) venv --no-config --quiet --python "$(PYTHON311)" .cache/quality/baselines
+	$(UV) pip install --no-config --quiet --python .cache/quality/baselines/bin/python --requirement $<
 	@touch $@
 
 $(UV):
