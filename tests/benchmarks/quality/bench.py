@@ -8,6 +8,7 @@ configuration are the same: a bench that was stopped goes on. README.md says wha
 
 import argparse
 import itertools
+import logging
 import os
 import shutil
 import sys
@@ -173,6 +174,7 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
 
 
 if __name__ == "__main__":
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it says that the Session loader is deprecated
     try:
         sys.exit(main())
     except KeyboardInterrupt:
