@@ -1,4 +1,4 @@
-"""What holds for every test, and what several folders need: a model that `run_fn` trained, a store."""
+"""What holds for every test, and what several folders need: a trained model, a store, an evaluation."""
 
 import dataclasses
 import subprocess
@@ -19,6 +19,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, sche
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components.deepfm.config import DeepFMConfig
+from components.evaluator.eval_config import eval_config
 from components.served_model.properties import BASELINE_VERSION
 from components.trainer.config import TrainConfig
 from components.trainer.executor import COLD_REASON
@@ -175,3 +176,22 @@ def bucket(tmp_path, monkeypatch):
         fsspec.filesystem("s3").mkdir("ratings")
         yield "s3://ratings"
         process.terminate()
+
+
+@pytest.fixture(scope="session")
+def comparing_eval_config():
+    """Return the Evaluator's configuration for rows with the predictions of `candidate` and `baseline`."""
+
+    def config_of(config):
+        comparing = eval_config(config, of_days=False)
+        del comparing.model_specs[:]
+        for name in ("candidate", "baseline"):
+            comparing.model_specs.add(
+                name=name,
+                prediction_key=name,
+                label_key=features.LABEL.name,
+                is_baseline=name == "baseline",
+            )
+        return comparing
+
+    return config_of

@@ -50,9 +50,7 @@ class DataGateConfig(JsonConfig):
 
     min_drift_rows: int = 5000  # training rows, of both, below which their distance is chance
     min_newest_rows: int = 1000  # test rows below which their distance from the training rows is chance
-    min_newest_users: float = (
-        20.0  # effective users of the test rows below which what users are like is chance
-    )
+    min_newest_users: float = 20.0  # effective users in the test rows; what fewer are like is chance
     min_request_rows: int = 1000  # logged rows below which their distance is chance
     min_oov_rows: int = 50  # test rows below which the share of unknown ones is chance
     min_rows: int = 20  # of a day: below, no share or mean is judged

@@ -73,7 +73,7 @@ def use_local_copies(
       output_paths: path in the container by name of the output.
 
     Returns:
-      The true address by path.
+      The true address by path, of those that are copied.
     """
     if "://" in executor_input.outputs.output_file:
         return {}
@@ -81,8 +81,9 @@ def use_local_copies(
     for part, paths in ((executor_input.inputs, input_paths), (executor_input.outputs, output_paths)):
         for name, path in paths.items():
             (artifact,) = part.artifacts[name].artifacts
-            addresses[path] = artifact.uri
-            artifact.uri = path
+            if artifact.uri != path:
+                addresses[path] = artifact.uri
+                artifact.uri = path
     for path in output_paths.values():
         os.makedirs(path, exist_ok=True)
     return addresses
@@ -165,7 +166,7 @@ def run(arguments: list[str]) -> None:
     try:
         kubeflow_v2_run_executor.main((flags, beam_args))
     except RunStoppedError as error:
-        tell_rejected(error, copied=any(path != address for path, address in addresses.items()))
+        tell_rejected(error, copied=bool(addresses))
         raise
     report_addresses(output_file, addresses)
 

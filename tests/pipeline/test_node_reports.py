@@ -9,7 +9,6 @@ from rich.console import Console
 from tfx.types import standard_artifacts
 
 from components.evaluator.config import EvaluatorConfig
-from components.evaluator.eval_config import eval_config
 from components.evaluator.results import Comparison, why_not_judged
 from pipeline import local, node_reports
 from schema import features
@@ -19,18 +18,10 @@ ROWS = 12
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(tmp_path_factory, comparing_eval_config):
     """Return a function that reports an evaluation of a few rows, against a served model or none."""
     folder = str(tmp_path_factory.mktemp("evaluation"))
-    config = eval_config(EvaluatorConfig(), of_days=False)
-    del config.model_specs[:]
-    for name in ("candidate", "baseline"):
-        config.model_specs.add(
-            name=name,
-            prediction_key=name,
-            label_key=features.LABEL.name,
-            is_baseline=name == "baseline",
-        )
+    config = comparing_eval_config(EvaluatorConfig())
     rows = {name: [1] * ROWS for name in (f.name for f in features.EXAMPLE)}
     rows |= {
         features.UID.name: list(range(ROWS)),

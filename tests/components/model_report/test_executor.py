@@ -11,7 +11,6 @@ from components.data_gate.artifacts import DataBlessing
 from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
-from components.evaluator.eval_config import eval_config
 from components.evaluator.results import Comparison, read_evaluation
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE, ModelReport
 from components.model_report.config import DatasetFacts
@@ -47,18 +46,10 @@ RATINGS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def evaluation_folder(tmp_path_factory):
+def evaluation_folder(tmp_path_factory, comparing_eval_config):
     """What TFMA writes of four test rows, with a baseline, and a slice of too few rows."""
     folder = str(tmp_path_factory.mktemp("evaluation"))
-    config = eval_config(EvaluatorConfig(max_rmse=0.4, min_slice_rows=3), of_days=False)
-    del config.model_specs[:]
-    for name in ("candidate", "baseline"):
-        config.model_specs.add(
-            name=name,
-            prediction_key=name,
-            label_key=features.LABEL.name,
-            is_baseline=name == "baseline",
-        )
+    config = comparing_eval_config(EvaluatorConfig(max_rmse=0.4, min_slice_rows=3))
     tfma.analyze_raw_data(RATINGS, config, output_path=folder)
     Comparison(version=6, reason="").write(folder)
     return folder
