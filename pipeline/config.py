@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from components.data_gate.config import DataGateConfig
-from components.deepfm.config import DeepFMConfig
+from components.deepfm.config import TWO_SIDED, DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
+from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
@@ -91,7 +92,7 @@ class PipelineConfig:
     data_gate: DataGateConfig = dataclasses.field(default_factory=DataGateConfig)
     transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
     model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
-    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    train: TrainConfig | GibbsConfig = dataclasses.field(default_factory=TrainConfig)
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
@@ -106,6 +107,11 @@ class PipelineConfig:
         for name in ("keep_versions", "keep_runs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        if isinstance(self.train, GibbsConfig) != (self.model.architecture == TWO_SIDED):
+            raise ValueError(
+                f"`train` must be a GibbsConfig for the architecture {TWO_SIDED!r} and a TrainConfig for others, "
+                f"got a {type(self.train).__name__} for {self.model.architecture!r}"
+            )
 
     @property
     def name(self) -> str:
@@ -154,4 +160,22 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
     )
 
 
-PRESETS = {"default": lambda config: config, "notebook": notebook}
+def best(config: PipelineConfig) -> PipelineConfig:
+    """Return the configuration with the most accurate model."""
+    return dataclasses.replace(
+        config,
+        model=DeepFMConfig(
+            architecture=TWO_SIDED,
+            numeric=(),
+            embedding_dim=64,
+            hidden_units=(128, 64),
+            dropout_rate=0.1,
+            embedding_l2=0.0,
+            oov_dropout_rate=0.0,
+            drift_seconds=(20.0, 1800.0, 100_000.0),
+        ),
+        train=GibbsConfig(burn_in=50, sweeps=150, deep_share=1.0),
+    )
+
+
+PRESETS = {"default": lambda config: config, "best": best, "notebook": notebook}

@@ -52,7 +52,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
                 source_fingerprint("schema.features"),
                 source_fingerprint("components.ratings_example_gen.component"),
                 source_fingerprint("components.transform.preprocessing"),
-                source_fingerprint("components.trainer.run_fn"),
+                source_fingerprint(config.train.RUN_FN),
             )
         ),
     )
@@ -79,12 +79,12 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         schema=schema,
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         custom_config={"transform_config": config.transform.to_json()},
-        splits_config=SplitsConfig(analyze=[SPLITS[TRAIN]], transform=[SPLITS[TRAIN], SPLITS[VALID]]),
+        splits_config=SplitsConfig(analyze=list(config.train.FITTED_SPLITS), transform=[SPLITS[TRAIN], SPLITS[VALID]]),
         disable_statistics=True,  # StatisticsGen has those of the raw features
     )
     transform.add_upstream_node(data_gate)
     trainer = tfx_components.Trainer(
-        run_fn="components.trainer.run_fn.run_fn",
+        run_fn=f"{config.train.RUN_FN}.run_fn",
         custom_executor_spec=executor_spec.ExecutorClassSpec(TrainerExecutor),
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -149,7 +149,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         schema_gen: ["schema.features", "components.schema_gen.executor"],
         data_gate: ["components.data_gate.component"],
         transform: ["components.transform.preprocessing"],
-        trainer: ["components.trainer.run_fn"],
+        trainer: [config.train.RUN_FN],
         evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
         serving_validator: ["components.serving_validator.component"],
         pusher: ["components.pusher.component"],

@@ -6,7 +6,8 @@ from typing import Any, Final
 from components.json_config import JsonConfig
 from schema import features
 
-ARCHITECTURES: Final = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf")
+TWO_SIDED: Final = "two_sided"
+ARCHITECTURES: Final = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf", TWO_SIDED)
 PAIRWISE_ARCHITECTURES: Final = ("gmf", "mlp", "neumf")
 DROPOUT_POSITIONS: Final = ("before", "after")
 DEEP_OUTPUT_ACTIVATIONS: Final = (None, "relu")
@@ -18,7 +19,10 @@ class DeepFMConfig(JsonConfig):
 
     `first_order`, `second_order` and `deep` are the parts of DeepFM (Guo et al. 2017), each as a model of
     its own, and `deepfm` is their sum. `gmf` and `mlp` are the halves of NeuMF (He et al. 2017), over
-    exactly two categorical fields, the user and the item, and `neumf` is their sum.
+    exactly two categorical fields, the user and the item, and `neumf` is their sum. `two_sided` is DeepFM
+    where the embeddings of a side's fields, of the user or of the movie, add up to one vector, and only the
+    two vectors interact (FwFM, Pan et al. 2018, with weights of 1 between the sides and of 0 within); the
+    level of a user's ratings drifts.
 
     Raises:
         ValueError: A field is outside its range, or the fields do not fit the architecture.
@@ -34,6 +38,7 @@ class DeepFMConfig(JsonConfig):
     deep_output_activation: str | None = None  # None (linear) or "relu"
     embedding_l2: float = 0.07  # weight of the mean squared norm of a batch's embeddings in the loss, >= 0
     oov_dropout_rate: float = 0.01  # share of ids replaced by the OOV index in training, in [0, 1)
+    drift_seconds: tuple[float, ...] = ()  # of `two_sided`: time constants of the drift, each above 0
     clip_rating: bool = True  # clip predictions to the scale of ratings, at inference only
 
     def __post_init__(self) -> None:
@@ -48,6 +53,17 @@ class DeepFMConfig(JsonConfig):
             raise ValueError(
                 f"`architecture` {self.architecture!r} needs two `categorical` fields and no `numeric`, "
                 f"got {self.categorical} and {self.numeric}"
+            )
+        if self.architecture == TWO_SIDED and not {features.UID.name, features.MID.name} <= {*self.categorical}:
+            raise ValueError(
+                f"`categorical` must name both ids for `architecture` {TWO_SIDED!r}, got {self.categorical}"
+            )
+        if (self.architecture == TWO_SIDED) != bool(self.drift_seconds) or not all(
+            seconds > 0 for seconds in self.drift_seconds
+        ):
+            raise ValueError(
+                f"`drift_seconds` must be positive times for `architecture` {TWO_SIDED!r}, and none for "
+                f"others, got {self.drift_seconds} for {self.architecture!r}"
             )
         if self.embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be positive, got {self.embedding_dim}")

@@ -17,12 +17,17 @@ from components.deepfm.numeric_embedding import NumericEmbedding
 from components.deepfm.oov_dropout import OovDropout
 from components.deepfm.rating_range import RatingRange
 from components.deepfm.second_order import SecondOrder
+from components.deepfm.user_drift import UserDrift
 from schema import features
 
 _Field = TypeVar("_Field", CategoricalField, NumericField)
 
 _GMF, _MLP = "gmf_", "mlp_"  # of the embeddings of the halves of NeuMF
 _PREFIXES = ("", _GMF, _MLP)
+_SIDES = "sides"
+_DEEP_OUTPUT = "deep_output"
+DEEP_NORMALIZATION = "deep_normalization"
+USER_DRIFT = "user_drift"
 
 
 def build_model(
@@ -31,6 +36,7 @@ def build_model(
     numeric_fields: Sequence[NumericField],
     rating_mean: float,
     seed: int,
+    drift_cells: int = 1,
 ) -> keras.Model:
     """Build the model of a configuration.
 
@@ -43,10 +49,12 @@ def build_model(
         numeric_fields: The inputs of at least the fields that `config.numeric` names.
         rating_mean: Initial global bias, in ratings.
         seed: Seed of initial weights, dropout and OOV dropout.
+        drift_cells: With `two_sided`, number of keys of its `UserDrift`.
 
     Returns:
         A functional model. Its inputs, by name, are int64[batch] or int64[batch, length] for a categorical
-        field and float32[batch] for a numeric one; its output is float32[batch], in ratings.
+        field and float32[batch] for a numeric one, and with `two_sided` the timestamp, int64[batch]; its
+        output is float32[batch], in ratings.
 
     Raises:
         ValueError: A field that the configuration names is not among the fields.
@@ -74,6 +82,8 @@ def build_model(
             parts = [builder.deep(builder.embeddings())]
         case "neumf":
             parts = [builder.gmf(builder.embeddings(_GMF)), builder.deep(builder.embeddings(_MLP))]
+        case "two_sided":
+            parts = builder.two_sided(drift_cells)
     rating = Combination(rating_mean, name="combination")(parts)
     if config.clip_rating:
         rating = RatingRange(features.MIN_RATING, features.MAX_RATING, name="rating_range")(rating)
@@ -98,6 +108,21 @@ def embedding_tables(model: keras.Model, fields: Sequence[CategoricalField]) -> 
         for weight in model.weights
         if weight.name == "table"
     }
+
+
+def deep_part(model: keras.Model) -> keras.Model:
+    """Return the deep part of a `two_sided` model as a model of its own, with the same weights.
+
+    Its input is float32[batch, 2 k + 3]: the user's vector, the movie's, the first-order terms of both, and
+    the second-order term.
+    Its output is float32[batch, 1], in ratings.
+    """
+    layers = model.layers[model.layers.index(model.get_layer(DEEP_NORMALIZATION)) :]
+    values = inputs = keras.Input(model.get_layer(_SIDES).output.shape[1:])
+    for layer in layers:
+        if layer.name in (DEEP_NORMALIZATION, _DEEP_OUTPUT) or isinstance(layer, Hidden):
+            values = layer(values)
+    return keras.Model(inputs, values)
 
 
 class _Builder:
@@ -131,30 +156,36 @@ class _Builder:
             value = keras.Input((), dtype="float32", name=number.input_name)
             self.inputs[number.input_name] = self._values[number.input_name] = value
 
-    def embeddings(self, prefix: str = "") -> list[keras.KerasTensor]:
-        """Embed every field: a list of float32[batch, k]."""
+    def embeddings(self, prefix: str = "", of: Sequence[features.Feature] | None = None) -> list[keras.KerasTensor]:
+        """Embed every field, or those of some features: a list of float32[batch, k]."""
         dim, l2 = self._config.embedding_dim, self._config.embedding_l2
+        categorical, numeric = self._fields(of)
         return [
             FieldEmbedding(field.rows, dim, l2=l2, seed=self._seed(), name=f"{prefix}{field.name}_embedding")(
                 self._values[field.index_name]
             )
-            for field in self._categorical
+            for field in categorical
         ] + [
             NumericEmbedding(dim, l2=l2, seed=self._seed(), name=f"{prefix}{number.input_name}_embedding")(
                 self._values[number.input_name]
             )
-            for number in self._numeric
+            for number in numeric
         ]
 
-    def first_order(self) -> keras.KerasTensor:
-        """Weigh every field by itself: float32[batch, 1]."""
+    def first_order(
+        self, prefix: str = "", of: Sequence[features.Feature] | None = None
+    ) -> keras.KerasTensor:
+        """Weigh every field, or those of some features, by itself: float32[batch, 1]."""
+        categorical, numeric = self._fields(of)
+        rows = {field.index_name: field.rows for field in categorical}
+        numbers = [number.input_name for number in numeric]
         return FirstOrder(
-            {field.index_name: field.rows for field in self._categorical},
-            [number.input_name for number in self._numeric],
+            rows,
+            numbers,
             l2=self._config.embedding_l2,
             seed=self._seed(),
-            name="first_order",
-        )(self._values)
+            name=f"{prefix}first_order",
+        )({name: self._values[name] for name in (*rows, *numbers)})
 
     def second_order(self, embeddings: list[keras.KerasTensor]) -> keras.KerasTensor:
         """Let the fields interact in pairs: float32[batch, 1]."""
@@ -162,7 +193,49 @@ class _Builder:
 
     def deep(self, embeddings: list[keras.KerasTensor]) -> keras.KerasTensor:
         """Let the fields interact through hidden layers: float32[batch, 1]."""
-        values = keras.layers.Concatenate(name="concatenation")(embeddings)
+        return self._hidden(keras.layers.Concatenate(name="concatenation")(embeddings))
+
+    def two_sided(self, drift_cells: int) -> list[keras.KerasTensor]:
+        """Let the user's side and the movie's interact: the parts, each float32[batch, 1]."""
+        sides = {
+            "user": (features.UID, *features.USER_FEATURES),
+            "movie": (features.MID, *features.MOVIE_FEATURES),
+        }
+        vectors, first_orders = [], []
+        for side, of in sides.items():
+            embeddings = self.embeddings(of=of)
+            vectors.append(
+                keras.layers.Add(name=side)(embeddings) if len(embeddings) > 1 else embeddings[0]
+            )
+            first_orders.append(self.first_order(f"{side}_", of))
+        second_order = self.second_order(vectors)
+        both = keras.layers.Concatenate(name=_SIDES)([*vectors, *first_orders, second_order])
+        # The scale of the vectors is the data's; its weights are given, not trained.
+        scaled = keras.layers.BatchNormalization(
+            center=False, scale=False, epsilon=1e-6, trainable=False, name=DEEP_NORMALIZATION
+        )(both)
+        uid = next(field for field in self._categorical if field.name == features.UID.name)
+        time = keras.Input((), dtype="int64", name=features.TIMESTAMP.name)
+        self.inputs[features.TIMESTAMP.name] = time
+        drift = UserDrift(uid.rows, drift_cells, self._config.drift_seconds, name=USER_DRIFT)(
+            [self._values[uid.index_name], time]
+        )
+        return [*first_orders, second_order, self._hidden(scaled), drift]
+
+    def _fields(
+        self, of: Sequence[features.Feature] | None
+    ) -> tuple[Sequence[CategoricalField], Sequence[NumericField]]:
+        """Return the fields, or those of some features."""
+        if of is None:
+            return self._categorical, self._numeric
+        names = [feature.name for feature in of]
+        return (
+            [field for field in self._categorical if field.name in names],
+            [number for number in self._numeric if number.name in names],
+        )
+
+    def _hidden(self, values: keras.KerasTensor) -> keras.KerasTensor:
+        """Pass float32[batch, n] through the hidden layers: float32[batch, 1]."""
         for number, units in enumerate(self._config.hidden_units, start=1):
             values = Hidden(
                 units,
@@ -175,7 +248,7 @@ class _Builder:
             1,
             self._config.deep_output_activation,
             kernel_initializer=keras.initializers.GlorotUniform(self._seed()),
-            name="deep_output",
+            name=_DEEP_OUTPUT,
         )(values)
 
     def gmf(self, embeddings: list[keras.KerasTensor]) -> keras.KerasTensor:

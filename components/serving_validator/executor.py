@@ -33,7 +33,7 @@ from components.serving_validator import session_check
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
-from components.trainer.run_fn import KERAS_MODEL_PATH
+from components.trainer.model_files import KERAS_MODEL_PATH
 from schema import features
 from serving import catalogue, versions, warmup
 

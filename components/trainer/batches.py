@@ -58,6 +58,10 @@ class Batches:
         batches = tf.data.Dataset.from_generator(self._epoch, output_signature=(signature, label))
         return batches.prefetch(4)
 
+    def columns(self) -> Columns:
+        """Return all rows at once, the label among them."""
+        return _concatenate(list(self._blocks()))
+
     def mean_label(self) -> tuple[float, int]:
         """Return the mean of the label, and the number of rows."""
         total, rows = 0.0, 0

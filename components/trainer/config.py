@@ -1,8 +1,10 @@
 """How a model is trained."""
 
 import dataclasses
+from typing import ClassVar
 
 from components.json_config import JsonConfig
+from components.ratings_example_gen.split import SPLITS, TRAIN
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,9 @@ class TrainConfig(JsonConfig):
     Raises:
       ValueError: a field is outside its range.
     """
+
+    RUN_FN: ClassVar = "components.trainer.run_fn"  # module of the training
+    FITTED_SPLITS: ClassVar = (SPLITS[TRAIN],)  # whose rows the weights are fitted to
 
     batch_size: int = 4096  # rows, at least 1
     epochs: int = 14  # at most; at least 1

@@ -9,6 +9,7 @@ from tfx.utils import io_utils
 
 HISTORY_FILE = "history.csv"  # in the model run artifact, as Keras's CSVLogger writes it
 VALIDATION_RMSE = "val_rmse"
+HISTORY_COLUMNS = ("epoch", "rmse", VALIDATION_RMSE, "val_mae")  # that are read of it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

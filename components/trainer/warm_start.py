@@ -28,7 +28,7 @@ from tfx.dsl.io import fileio
 
 from components.deepfm.config import DeepFMConfig
 from components.deepfm.fields import CategoricalField
-from components.deepfm.model import embedding_tables
+from components.deepfm.model import USER_DRIFT, embedding_tables
 from components.errors import RunStoppedError
 from components.trainer.start import Entries
 
@@ -73,7 +73,7 @@ def snapshot(model: keras.Model, config: DeepFMConfig, vocabularies: Vocabularie
     """
     return Snapshot(
         structure=_structure(config),
-        weights={weight.path: weight.numpy() for weight in model.weights},
+        weights={path: weight.numpy() for path, weight in _carried(model).items()},
         vocabularies={name: list(vocabularies[name]) for name in config.categorical},
     )
 
@@ -164,7 +164,7 @@ def take_over(
     ]
     if changed:
         raise DoesNotFitError("; ".join(changed))
-    weights = {weight.path: weight for weight in model.weights}
+    weights = _carried(model)
     if weights.keys() != served.weights.keys():
         differing = ", ".join(sorted(weights.keys() ^ served.weights.keys()))
         raise DoesNotFitError(f"one of the two lacks the weights {differing}")
@@ -187,6 +187,11 @@ def take_over(
 def _structure(config: DeepFMConfig) -> dict[str, Any]:
     fields = json.loads(config.to_json())
     return {name: fields[name] for name in _STRUCTURAL}
+
+
+def _carried(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the weights, by path, but for the drift, which each training finds in its own rows."""
+    return {weight.path: weight for weight in model.weights if USER_DRIFT not in weight.path.split("/")}
 
 
 def _of(found: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

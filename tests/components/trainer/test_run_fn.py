@@ -10,7 +10,8 @@ from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
 from components.errors import RunStoppedError
 from components.trainer.batches import Batches
 from components.trainer.history import best_epoch, read_history
-from components.trainer.run_fn import KERAS_MODEL_PATH, absolute_errors
+from components.trainer.model_files import KERAS_MODEL_PATH
+from components.trainer.run_fn import absolute_errors
 from components.trainer.start import Entries, Start
 from components.trainer.warm_start import WARM_START_FILE
 from schema import features

@@ -1,0 +1,75 @@
+"""The deep part, trained on what a chain's draws leave unsaid."""
+
+import keras
+import numpy as np
+
+from components.deepfm.model import DEEP_NORMALIZATION, deep_part
+from components.gibbs.config import GibbsConfig
+from components.gibbs.sampler import Chain
+
+_AVERAGED_SHARE = 0.25  # time constant of the weights' moving average, in parts of all sweeps
+
+
+class DeepPart:
+    """Trains the deep part of a model while its factorization machine is drawn.
+
+    Given a draw of the vectors, what is left of a rating is noise that is independent of them - the
+    rating has pulled the draw towards itself, but by no more than it has pulled what the draw predicts.
+    So the hidden layers can see the vectors themselves, draw by draw, and learn only what the form of the
+    factorization machine cannot say. From one estimate of the vectors they would learn the ratings by
+    heart: their own embeddings hold them.
+
+    Args:
+      model: of the architecture `two_sided`; gets the weights.
+      config: how to train.
+      sweeps: how often `train` will be called.
+      rng: source of the choice and the order of rows.
+    """
+
+    def __init__(
+        self, model: keras.Model, config: GibbsConfig, sweeps: int, rng: np.random.Generator
+    ) -> None:
+        self._part = deep_part(model)
+        self._normalization = model.get_layer(DEEP_NORMALIZATION)
+        self._config = config
+        self._sweeps = sweeps
+        self._rng = rng
+        self._scaled = False
+
+    def train(self, chain: Chain) -> None:
+        """Train on some rows of a chain's current draw."""
+        n = len(chain.ratings)
+        rows = self._rng.permutation(n)[: max(1, round(self._config.deep_share * n))]
+        size = self._config.deep_batch_size
+        if not self._scaled:
+            self._begin(inputs(chain, rows), -(-len(rows) // size))
+        for first in range(0, len(rows), size):
+            batch = rows[first : first + size]
+            self._part.train_on_batch(inputs(chain, batch), chain.residuals[batch])
+
+    def finish(self) -> None:
+        """Take over the moving average of the weights."""
+        self._part.optimizer.finalize_variable_values(self._part.trainable_variables)
+
+    def _begin(self, values: np.ndarray, steps: int) -> None:
+        """Scale the inputs, float32[n, 2 k + 3], and prepare so many steps a sweep."""
+        self._normalization.moving_mean.assign(values.mean(axis=0))
+        self._normalization.moving_variance.assign(values.var(axis=0))
+        averaged = max(1.0, _AVERAGED_SHARE * self._sweeps * steps)
+        self._part.compile(
+            keras.optimizers.Adam(
+                self._config.deep_learning_rate, use_ema=True, ema_momentum=1 - 1 / averaged
+            ),
+            "mse",
+        )
+        self._scaled = True
+
+
+def inputs(chain: Chain, rows: np.ndarray) -> np.ndarray:
+    """Return the deep part's inputs for some rows of the current draw, float32[n, 2 k + 3]."""
+    users = chain.users.sample[chain.ratings.user[rows]]
+    movies = chain.movies.sample[chain.ratings.movie[rows]]
+    second_order = np.einsum("ij,ij->i", users[:, :-1], movies[:, :-1])[:, np.newaxis]
+    return np.concatenate(
+        [users[:, :-1], movies[:, :-1], users[:, -1:], movies[:, -1:], second_order], axis=1
+    )

@@ -1,0 +1,79 @@
+"""How the level of a user's ratings drifts."""
+
+import numpy as np
+
+from components.gibbs.kernels import sample_paths
+from components.gibbs.ratings import Ratings
+
+_SECONDS_PER_DAY = 86_400
+_VARIANCE = 0.02  # of each process before it is drawn, in square stars
+_RATE = 0.01  # of the variances' inverse gamma prior, in square stars
+
+
+class Drift:
+    """Draws the drift of each user's ratings, given what else is said of them.
+
+    Formula:
+        d_u(t) = slope * log(1 + days since the user's first rating) + sum over c of x_uc(t), where x_uc is
+        an Ornstein-Uhlenbeck process with the time constant `seconds[c]` and a variance of its own
+
+    Args:
+      ratings: the rows.
+      seconds: time constants of the processes.
+      rng: source of the draws.
+    """
+
+    def __init__(self, ratings: Ratings, seconds: tuple[float, ...], rng: np.random.Generator) -> None:
+        self._ratings = ratings
+        self.seconds = seconds
+        self._rng = rng
+        self._first = np.zeros(len(ratings), bool)  # each user's first row
+        self._first[ratings.of_user[:-1][ratings.user_counts > 0]] = True
+        gaps = np.where(self._first, np.inf, np.diff(ratings.time, prepend=0))
+        self._decays = [np.exp(-gaps / constant) for constant in seconds]
+        since = np.repeat(ratings.time[self._first], ratings.user_counts[ratings.user_counts > 0])
+        self.tenure = np.log1p((ratings.time - since) / _SECONDS_PER_DAY)
+        self.slope = 0.0
+        self.variances = [_VARIANCE] * len(seconds)
+        self._paths = np.zeros((len(seconds), len(ratings)))
+        self.means = np.zeros_like(self._paths)  # of the paths, given all else
+
+    def draw(self, residuals: np.ndarray, precisions: np.ndarray) -> np.ndarray:
+        """Draw slope, paths and variances; return the drift of each row.
+
+        Args:
+          residuals: float32[n], what drift and noise have to explain, in stars.
+          precisions: float32[n], of the noise.
+
+        Returns:
+          float32[n], in stars.
+        """
+        n = len(residuals)
+        rest = residuals.astype(np.float64) - self._paths.sum(axis=0)
+        weighted = precisions * self.tenure
+        precision = 1.0 + float(weighted @ self.tenure)
+        self.slope = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
+        rest -= self.slope * self.tenure
+        for c, (constant, decays) in enumerate(zip(self.seconds, self._decays, strict=True)):
+            rest += self._paths[c]
+            sample_paths(
+                self._ratings.of_user,
+                self._ratings.time,
+                rest,
+                precisions,
+                constant,
+                self.variances[c],
+                self._rng.normal(size=n),
+                self.means[c],
+                self._paths[c],
+            )
+            rest -= self._paths[c]
+            self.variances[c] = self._draw_variance(self._paths[c], decays)
+        return (residuals - rest).astype(np.float32)
+
+    def _draw_variance(self, path: np.ndarray, decays: np.ndarray) -> float:
+        """Draw a process's variance given its path, whose steps are normal and independent."""
+        moving = 1.0 - decays**2 > 1e-9  # not those at the same time as the one before
+        steps = path - decays * np.concatenate([[0.0], path[:-1]])
+        squares = np.sum(steps[moving] ** 2 / (1.0 - decays[moving] ** 2))
+        return (_RATE + squares / 2) / self._rng.gamma(1 + moving.sum() / 2)

@@ -1,0 +1,47 @@
+"""What is known of users and movies by who has rated what, whatever the rating."""
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+from components.gibbs.ratings import Ratings
+
+
+def implicit_embeddings(ratings: Ratings, rank: int, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
+    """Embed the users by the movies that they have rated, and the movies by the users.
+
+    Formula:
+        R V of the truncated singular value decomposition R = U S V', where R_ui = 1 / sqrt(n_u + shrinkage)
+        for each of the n_u movies i that the user u has rated, and 0 else; in the same way for movies
+
+    A factorization machine with the fields of SVD++, both ways, has a vector for each column of R; here it
+    has one for each of the `rank` directions in which histories differ most.
+
+    Args:
+      ratings: whose n ratings count, not their values.
+      rank: at most, of both embeddings.
+      shrinkage: in ratings; the fewer a user has, the nearer to 0 is the embedding.
+
+    Returns:
+      float32[users, rank] and float32[movies, rank].
+
+    Reference:
+      Koren 2008, SVD++, https://doi.org/10.1145/1401890.1401944; Cremonesi et al. 2010, PureSVD,
+      https://doi.org/10.1145/1864708.1864721.
+    """
+    ones = np.ones(len(ratings), np.float64)
+    shape = (len(ratings.of_user) - 1, len(ratings.of_movie) - 1)
+    rated = scipy.sparse.csr_matrix((ones, (ratings.user, ratings.movie)), shape)
+    return _embed(rated, rank, shrinkage), _embed(rated.T.tocsr(), rank, shrinkage)
+
+
+def _embed(rated: scipy.sparse.csr_matrix, rank: int, shrinkage: float) -> np.ndarray:
+    counts = np.diff(rated.indptr)
+    histories = scipy.sparse.diags(1 / np.sqrt(counts + shrinkage)) @ rated
+    rank = min(rank, min(rated.shape) - 1)
+    if rank < 1:
+        return np.zeros((rated.shape[0], 0), np.float32)
+    # From a fixed vector, or each run would have other embeddings.
+    start = np.ones(min(rated.shape))
+    _, _, directions = scipy.sparse.linalg.svds(histories, rank, v0=start)
+    return (histories @ directions.T).astype(np.float32)

@@ -1,0 +1,90 @@
+"""The mean of a chain, and what is served of it."""
+
+import keras
+import numpy as np
+
+from components.deepfm.user_drift import KEY_OF_USER, NEVER, UserDrift
+from components.gibbs.ratings import Ratings
+from components.gibbs.sampler import Chain
+
+
+class Means:
+    """Averages a chain's vectors and drift.
+
+    Of each draw it takes the mean given all else, which varies less than the draw and has the same mean.
+    The averaged vectors stand for the average of the predictions: a chain that explains hundreds of
+    thousands of ratings does not leave the neighbourhood of one solution, so its vectors do not turn.
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[np.ndarray] = []
+        self._count = 0
+
+    def add(self, chain: Chain) -> None:
+        """Take the current draw in."""
+        values = (chain.users.mean, chain.movies.mean, chain.drift.means, np.array(chain.drift.slope))
+        if not self._sums:
+            self._sums = [np.zeros(value.shape) for value in values]
+        for total, value in zip(self._sums, values, strict=True):
+            total += value
+        self._count += 1
+
+    @property
+    def users(self) -> np.ndarray:
+        """Mean vectors, float32[users, k + 1]."""
+        return self._mean(0)
+
+    @property
+    def movies(self) -> np.ndarray:
+        """Mean vectors, float32[movies, k + 1]."""
+        return self._mean(1)
+
+    @property
+    def paths(self) -> np.ndarray:
+        """Mean levels of the drift's processes, float32[processes, n]."""
+        return self._mean(2)
+
+    @property
+    def slope(self) -> float:
+        """Mean slope of the drift."""
+        return float(self._mean(3))
+
+    def _mean(self, which: int) -> np.ndarray:
+        return (self._sums[which] / self._count).astype(np.float32)
+
+
+def drift_cells(ratings: Ratings) -> np.ndarray:
+    """Return the last row of each user and second, int64[cells]."""
+    differ = (np.diff(ratings.user) != 0) | (np.diff(ratings.time) != 0)
+    return np.append(np.flatnonzero(differ), len(ratings) - 1)
+
+
+def assign_drift(layer: UserDrift, ratings: Ratings, paths: np.ndarray, slope: float) -> None:
+    """Give a layer, built with a cell more than `drift_cells` finds, the drift that was found.
+
+    Args:
+      layer: gets the weights.
+      ratings: that the drift was found in; the index of a user is its number and 1.
+      paths: float32[processes, n], levels at each rating.
+      slope: of the tenure.
+    """
+    cells = drift_cells(ratings)
+    keys = (ratings.user[cells].astype(np.int64) + 1) * KEY_OF_USER + ratings.time[cells]
+    layer.keys.assign(np.concatenate([layer.keys.numpy()[:1], keys]))
+    levels = np.zeros(layer.levels.shape, np.float32)
+    levels[1:] = paths[:, cells].T
+    layer.levels.assign(levels)
+    since = np.full(layer.rows, NEVER)
+    rated = np.flatnonzero(ratings.user_counts)
+    since[1 + rated] = ratings.time[ratings.of_user[rated]]
+    layer.since.assign(since)
+    layer.slope.assign(slope)
+    layer.latest.assign(ratings.time.max())
+
+
+def predict(
+    users: np.ndarray, movies: np.ndarray, user: np.ndarray, movie: np.ndarray, drift: keras.KerasTensor
+) -> np.ndarray:
+    """Return <p, q> + b_u + b_i + drift of each row, float64[n], less the mean rating."""
+    said = np.einsum("ij,ij->i", users[user, :-1], movies[movie, :-1], dtype=np.float64)
+    return said + users[user, -1] + movies[movie, -1] + np.asarray(drift).ravel()
