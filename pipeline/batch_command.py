@@ -11,7 +11,14 @@ from components import progress
 from pipeline import beam_options
 from pipeline.beam_errors import own_words
 from pipeline.beam_profiles import BeamProfile
-from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
+from pipeline.serving_options import (
+    NOTHING_LEFT_OUT,
+    IncludeRated,
+    Moment,
+    ServingDir,
+    seconds,
+    serving_dir,
+)
 from pipeline.terminal import console, say, stop
 from serving import versions
 from serving.errors import ServingError
@@ -31,6 +38,7 @@ def batch(
         int | None, typer.Option(min=1, help="Rank movies for each uid, and keep so many.")
     ] = None,
     include_rated: IncludeRated = False,
+    time: Moment = None,
     version: Annotated[int | None, typer.Option(help="Which version; the served one if not given.")] = None,
     model_base_path: ServingDir = None,
     beam_profile: beam_options.Profile = BeamProfile.LOCAL,
@@ -38,7 +46,8 @@ def batch(
 ) -> None:
     """Rate a file of pairs, or with --top rank movies for a file of users, or for all users.
 
-    Ranked are the movies that a user has not rated. Rows whose ids are missing, negative or no integers go to
+    Ranked are the movies that a user has not rated. Pairs may have moments of their own, in a column
+    timestamp as seconds since 1970. Rows whose ids or moment are missing, negative or no integers go to
     OUTPUT/_rejected with the reason; if all do, the command fails.
     """
     if source is None and top is None:
@@ -48,6 +57,7 @@ def batch(
     beam = beam_options.beam_config(beam_profile, beam_option)
     beam_options.require_workers(beam)
     folder = serving_dir(model_base_path)
+    moment = seconds(time)  # one for all, however long it takes
     # Beam and TensorFlow log what no caller can act on; what fails is raised.
     logging.getLogger().addHandler(logging.NullHandler())
     with console.status("starting Beam") as status:
@@ -64,7 +74,7 @@ def batch(
         try:
             version_folder = versions.require(folder, number)
             outcome = run(
-                RatePairs() if top is None else RankMovies(top, include_rated),
+                RatePairs(moment) if top is None else RankMovies(top, include_rated, moment),
                 version_folder / catalogue.USERS_FILE if source is None else source,
                 output,
                 version_folder,
@@ -84,7 +94,7 @@ def batch(
     if top is not None and not include_rated and not rated.Rated(version_folder / catalogue.FOLDER).parts:
         say(NOTHING_LEFT_OUT)
     if outcome.rows_read and outcome.rejected.total() == outcome.rows_read:
-        raise stop(f"no row has proper ids; {output / REJECTED_FOLDER} has all of them, with the reason")
+        raise stop(f"every row was rejected; {output / REJECTED_FOLDER} has all of them, with the reason")
 
 
 class _ShowProgress(logging.Handler):

@@ -15,7 +15,14 @@ from rich.table import Table
 
 from components.evaluator.properties import TEST_RMSE
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
-from pipeline.serving_options import NOTHING_LEFT_OUT, IncludeRated, ServingDir, serving_dir
+from pipeline.serving_options import (
+    NOTHING_LEFT_OUT,
+    IncludeRated,
+    Moment,
+    ServingDir,
+    seconds,
+    serving_dir,
+)
 from pipeline.terminal import console, say, stop, wide
 from schema import features
 from serving import versions
@@ -120,6 +127,7 @@ def _flags(arguments: list[str]) -> dict[str, str]:
 def predict(
     uid: Annotated[int, typer.Option(help="User.")],
     mid: Annotated[list[int], typer.Option(help="Movie; may be given several times.")],
+    time: Moment = None,
     version: AskedVersion = None,
     label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
@@ -132,7 +140,7 @@ def predict(
     tls = _tls(tls_ca, tls_cert, tls_key)
     try:
         with _client(uid, version, label, target, tls, model_base_path) as client:
-            ratings = client.predict([(uid, m) for m in mid])
+            ratings = client.predict([(uid, m) for m in mid], seconds(time))
             titles = client.catalogue.titles(mid)
     except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
@@ -144,6 +152,7 @@ def rank(
     uid: Annotated[int, typer.Option(help="User.")],
     top: Annotated[int, typer.Option(min=1, help="How many movies.")] = 10,
     include_rated: IncludeRated = False,
+    time: Moment = None,
     version: AskedVersion = None,
     label: AskedLabel = None,
     target: Target = f"127.0.0.1:{_DEFAULT_PORT}",
@@ -156,7 +165,7 @@ def rank(
     tls = _tls(tls_ca, tls_cert, tls_key)
     try:
         with _client(uid, version, label, target, tls, model_base_path) as client:
-            ranked = client.rank(uid, top=top, include_rated=include_rated)
+            ranked = client.rank(uid, top=top, include_rated=include_rated, timestamp=seconds(time))
     except (ServingError, OSError, ValueError) as error:
         raise stop(str(error)) from error
     _print_movies(((movie.mid, movie.title, movie.rating) for movie in ranked), client.answered)

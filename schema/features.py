@@ -64,8 +64,12 @@ AGE = Feature(name="age", dtype=Dtype.INT64, oov_buckets=1)
 OCCUPATION = Feature(name="occupation", dtype=Dtype.INT64, oov_buckets=1)
 ZIP = Feature(name="zip", dtype=Dtype.BYTES)
 
-RATING = Feature(name="rating", dtype=Dtype.FLOAT)
+# Seconds since 1970-01-01 UTC. Of a rating: when it was given. Of a request: the moment that it asks about;
+# MISSING_INT stands for the end of the training data.
 TIMESTAMP = Feature(name="timestamp", dtype=Dtype.INT64)
+MAX_TIMESTAMP = 4102444799  # 2099-12-31; a larger one is in milliseconds, not seconds
+
+RATING = Feature(name="rating", dtype=Dtype.FLOAT)
 TITLE = Feature(name="title", dtype=Dtype.BYTES)
 
 # How much a user or movie was rated in the training split: one of ACTIVITY_LEVELS. For slices only.
@@ -80,11 +84,14 @@ MIN_RATING, MAX_RATING = 1.0, 5.0  # stars
 USER_FEATURES = (GENDER, AGE, OCCUPATION, ZIP)
 MOVIE_FEATURES = (GENRES,)
 
+# What a request says of the question itself, and no table of users or movies could.
+CONTEXT_FEATURES = (TIMESTAMP,)
+
 # What a request to the served model carries.
-SERVED = (UID, MID, *USER_FEATURES, *MOVIE_FEATURES)
+SERVED = (UID, MID, *USER_FEATURES, *MOVIE_FEATURES, *CONTEXT_FEATURES)
 
 CATEGORICAL = (UID, MID, GENRES, GENDER, AGE, OCCUPATION)
 NUMERIC = (ZIP, AGE, OCCUPATION)
 
 # Everything that a tf.Example of the pipeline holds.
-EXAMPLE = (*SERVED, RATING, TIMESTAMP, TITLE, USER_ACTIVITY, MOVIE_ACTIVITY)
+EXAMPLE = (*SERVED, RATING, TITLE, USER_ACTIVITY, MOVIE_ACTIVITY)

@@ -135,14 +135,26 @@ class Catalogue:
         return [title.decode() for title in self._titles[positions]]
 
     def predict_inputs(
-        self, uids: np.ndarray | Sequence[int], mids: np.ndarray | Sequence[int]
+        self,
+        uids: np.ndarray | Sequence[int],
+        mids: np.ndarray | Sequence[int],
+        timestamps: np.ndarray | Sequence[int] | int = features.MISSING_INT,
     ) -> dict[str, np.ndarray]:
-        """Return the inputs of signature `predict` for n pairs: int64[n] and int64[n]."""
-        return self.user_features(uids) | self.movie_features(mids)
+        """Return the inputs of signature `predict` for n pairs.
 
-    def rank_inputs(self, uid: int, mids: np.ndarray | Sequence[int]) -> dict[str, np.ndarray]:
-        """Return the inputs of signature `rank` for one user and m movies, int64[m]."""
-        return self.user_features([uid]) | self.movie_features(mids)
+        Args:
+            uids: Users, int64[n].
+            mids: Movies, int64[n].
+            timestamps: Moments that are asked about, seconds since 1970-01-01 UTC, int64[n] or one for all;
+                the end of the training data if not given.
+        """
+        return self.user_features(uids) | self.movie_features(mids) | _moments(timestamps, len(uids))
+
+    def rank_inputs(
+        self, uid: int, mids: np.ndarray | Sequence[int], timestamp: int = features.MISSING_INT
+    ) -> dict[str, np.ndarray]:
+        """Return the inputs of signature `rank` for one user, m movies, int64[m], and one moment."""
+        return self.user_features([uid]) | self.movie_features(mids) | _moments(timestamp, 1)
 
 
 class _Index:
@@ -172,6 +184,10 @@ class _Index:
         asked = np.asarray(ids, np.int64)
         rows = self.positions(asked)
         return {self.identity.name: asked} | {name: column[rows] for name, column in self.columns.items()}
+
+
+def _moments(timestamps: np.ndarray | Sequence[int] | int, n: int) -> dict[str, np.ndarray]:
+    return {features.TIMESTAMP.name: np.broadcast_to(np.asarray(timestamps, np.int64), n)}
 
 
 def _column(table: pa.Table, feature: features.Feature) -> np.ndarray:

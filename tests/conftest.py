@@ -57,6 +57,7 @@ def raw_rows():
                 features.AGE.name: (1, 25, 56)[u % 3],
                 features.OCCUPATION.name: u % 5,
                 features.ZIP.name: zips[u % 4],
+                features.TIMESTAMP.name: 956703932 + 3600 * number,
                 features.RATING.name: float(1 + (u + m) % 5),
             }
         )

@@ -26,6 +26,9 @@ MAX_ROWS = 200_000
 _logger = logging.getLogger(__name__)
 _RANK = "rank"  # the signature of one user and many movies
 _EXAMPLES = "examples"  # input of the signature that takes tf.Examples
+# Without what a request says of its question: that it comes after the training data is no drift.
+_OF_USERS = (features.UID, *features.USER_FEATURES)
+_OF_MOVIES = (features.MID, *features.MOVIE_FEATURES)
 _Row = Mapping[str, list[int] | list[bytes]]  # each feature's values by its name
 _TYPES = {features.Dtype.INT64: pa.int64(), features.Dtype.BYTES: pa.binary()}
 
@@ -61,7 +64,7 @@ def read(base_path: str) -> Logged:
             break
     # Without a pair there are no movies; users lack a feature only if clients do not send it.
     movies = any(features.MID.name in row for row in rows)
-    columns = features.SERVED if movies else (features.UID, *features.USER_FEATURES)
+    columns = (*_OF_USERS, *_OF_MOVIES) if movies else _OF_USERS
     table = pa.RecordBatch.from_pydict(
         {f.name: pa.array([row.get(f.name) for row in rows], pa.list_(_TYPES[f.dtype])) for f in columns}
     )
@@ -90,11 +93,9 @@ def _rows(request: predict_pb2.PredictRequest) -> Iterator[_Row]:
         for serialized in inputs[_EXAMPLES].ravel():
             yield _of_example(serialized)
         return
-    found = {feature.name: inputs[feature.name] for feature in features.SERVED if feature.name in inputs}
-    if request.model_spec.signature_name == _RANK:
-        found = {
-            f.name: found[f.name][:1] for f in (features.UID, *features.USER_FEATURES) if f.name in found
-        }
+    ranking = request.model_spec.signature_name == _RANK
+    asked = _OF_USERS if ranking else (*_OF_USERS, *_OF_MOVIES)
+    found = {f.name: inputs[f.name][:1] if ranking else inputs[f.name] for f in asked if f.name in inputs}
     for number in range(min(map(len, found.values()), default=0)):
         values = {name: _present(np.ravel(array[number])) for name, array in found.items()}
         yield {name: present for name, present in values.items() if present}
@@ -104,7 +105,7 @@ def _of_example(serialized: bytes) -> _Row:
     found = tf.train.Example.FromString(serialized).features.feature
     return {
         feature.name: list(getattr(found[feature.name], kind).value)
-        for feature in features.SERVED
+        for feature in (*_OF_USERS, *_OF_MOVIES)
         if feature.name in found and (kind := found[feature.name].WhichOneof("kind"))
     }
 

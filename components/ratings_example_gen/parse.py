@@ -23,7 +23,6 @@ USERS_FILE = "users.dat"
 LINE = "line"
 TEXT = "text"
 
-MAX_TIMESTAMP = 4102444799  # 2099-12-31; a larger one is in milliseconds, not seconds
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -240,7 +239,7 @@ def _check_ranges(accepted: pa.Table) -> tuple[pa.Table, list[pa.Table]]:
     rating_ok = pc.and_(
         pc.greater_equal(rating, features.MIN_RATING), pc.less_equal(rating, features.MAX_RATING)
     )
-    timestamp_ok = pc.and_(pc.greater(timestamp, 0), pc.less_equal(timestamp, MAX_TIMESTAMP))
+    timestamp_ok = pc.and_(pc.greater(timestamp, 0), pc.less_equal(timestamp, features.MAX_TIMESTAMP))
     ok = pc.and_(rating_ok, timestamp_ok)
     return accepted.filter(ok), [
         rejected(

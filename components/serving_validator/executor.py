@@ -1,5 +1,6 @@
 """What ServingValidator checks."""
 
+import dataclasses
 import itertools
 import json
 import logging
@@ -87,13 +88,15 @@ class Executor(base_executor.BaseExecutor):
         graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
         raw = tf.io.parse_example(records, graph.raw_feature_spec())
         expected = training_answers(os.path.join(source, KERAS_MODEL_PATH), graph, raw)
-        uids, mids = raw[features.UID.name].numpy(), raw[features.MID.name].numpy()
+        questions = Questions(
+            *(raw[f.name].numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
+        )
         tables = catalogue.Catalogue.load(os.path.join(version, catalogue.FOLDER))
-        requests = build_requests(records, uids, mids, tables, config)
+        requests = build_requests(records, questions, tables, config)
         warmup.write_warmup_requests(
             os.path.join(version, warmup.REQUESTS),
             versions.MODEL_NAME,
-            build_warmup(records, uids, mids, tables, config.warmup_requests),
+            build_warmup(records, questions, tables, config.warmup_requests),
         )
         progress.report(0.5, "asking the model in a fresh process")
         failures, figures = _ask_and_check(version, requests, expected, config)
@@ -111,6 +114,19 @@ class Executor(base_executor.BaseExecutor):
         )
         Report(failures, figures).write(blessing.uri)
         progress.report(1.0, "; ".join(failures) or f"parity {figures['largest_difference']:.1e}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """What the examples ask: int64[n] each."""
+
+    uids: np.ndarray
+    mids: np.ndarray
+    timestamps: np.ndarray  # seconds since 1970-01-01 UTC
+
+    def inputs(self, rows: slice | np.ndarray, tables: catalogue.Catalogue) -> dict[str, np.ndarray]:
+        """Return the inputs of signature `predict` for some of them."""
+        return tables.predict_inputs(self.uids[rows], self.mids[rows], self.timestamps[rows])
 
 
 def _read_records(examples: list[types.Artifact], rows: int) -> np.ndarray:
@@ -131,41 +147,39 @@ def training_answers(
 
 
 def build_requests(
-    records: np.ndarray,
-    uids: np.ndarray,
-    mids: np.ndarray,
-    tables: catalogue.Catalogue,
-    config: ServingValidatorConfig,
+    records: np.ndarray, questions: Questions, tables: catalogue.Catalogue, config: ServingValidatorConfig
 ) -> dict[str, Request]:
     """Return what a served model must be able to answer, by name."""
-    repeated = np.resize(np.arange(len(uids)), config.oversized_rows)
+    repeated = np.resize(np.arange(len(records)), config.oversized_rows)
+    user, moment = int(questions.uids[0]), int(questions.timestamps[0])
     unknown = np.array([_UNKNOWN_ID])
     none = np.array([], np.int64)
     return {
         "serving_default": Request("serving_default", {"examples": records}),
-        "predict": Request("predict", tables.predict_inputs(uids, mids)),
-        "one": Request("predict", tables.predict_inputs(uids[:1], mids[:1]), _TIMED_CALLS),
+        "predict": Request("predict", questions.inputs(slice(None), tables)),
+        "one": Request("predict", questions.inputs(slice(1), tables), _TIMED_CALLS),
         "unknown": Request("predict", tables.predict_inputs(unknown, unknown)),
         "empty": Request("predict", tables.predict_inputs(none, none)),
-        "oversized": Request("predict", tables.predict_inputs(uids[repeated], mids[repeated])),
-        "rank": Request("rank", tables.rank_inputs(int(uids[0]), tables.mids), _TIMED_CALLS),
+        "oversized": Request("predict", questions.inputs(repeated, tables)),
+        "rank": Request("rank", tables.rank_inputs(user, tables.mids, moment), _TIMED_CALLS),
         "rank_as_predict": Request(
-            "predict", tables.predict_inputs(np.full_like(tables.mids, uids[0]), tables.mids)
+            "predict", tables.predict_inputs(np.full_like(tables.mids, user), tables.mids, moment)
         ),
         "rank_unknown": Request("rank", tables.rank_inputs(_UNKNOWN_ID, tables.mids)),
     }
 
 
 def build_warmup(
-    records: np.ndarray, uids: np.ndarray, mids: np.ndarray, tables: catalogue.Catalogue, n: int
+    records: np.ndarray, questions: Questions, tables: catalogue.Catalogue, n: int
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
     """Return requests of each signature, of growing size."""
     requests = []
-    for i in range(min(n, len(uids))):
+    for i in range(min(n, len(records))):
         rows = slice(0, i + 1)
         requests.append(("serving_default", {"examples": records[rows]}))
-        requests.append(("predict", tables.predict_inputs(uids[rows], mids[rows])))
-        requests.append(("rank", tables.rank_inputs(int(uids[i]), mids[rows])))
+        user, moment = int(questions.uids[i]), int(questions.timestamps[i])
+        requests.append(("predict", questions.inputs(rows, tables)))
+        requests.append(("rank", tables.rank_inputs(user, questions.mids[rows], moment)))
     return requests
 
 

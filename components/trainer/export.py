@@ -4,8 +4,10 @@
 |-------------------|----------------------------------------------------------|-------------------------|
 | `serving_default` | `examples` string[n], serialized tf.Examples             | `rating` [n]            |
 | `predict`         | raw features, [n]; `genres` string[n, G], padded with "" | `rating` [n]            |
-| `rank`            | one user's features, [1]; m movies' `mid` and `genres`   | `mid` [m], `rating` [m] |
+| `rank`            | one user's features and `timestamp`, [1];                | `mid` [m], `rating` [m] |
+|                   | m movies' `mid` and `genres`                             |                         |
 
+A tf.Example without `timestamp` is one of MISSING_INT: it asks about the end of the training data.
 `rank` returns the movies by rating, the best first, ties in the order of the request. All hold the
 transform graph. The export goes through keras.export.ExportArchive: what tf.saved_model.save makes of a
 Keras 3 model cannot be loaded into a Session, which is how TensorFlow Serving loads.
@@ -24,6 +26,7 @@ _DTYPES = {
     features.Dtype.FLOAT: tf.float32,
     features.Dtype.BYTES: tf.string,
 }
+_ONCE_IN_RANK = (features.UID, *features.USER_FEATURES, *features.CONTEXT_FEATURES)
 
 
 def export(model: keras.Model, transform_output: tft.TFTransformOutput, path: str) -> None:
@@ -40,6 +43,8 @@ def export(model: keras.Model, transform_output: tft.TFTransformOutput, path: st
         for name, spec in transform_output.raw_feature_spec().items()
         if name in {feature.name for feature in features.SERVED}
     }
+    for feature in features.CONTEXT_FEATURES:  # the schema demands them of training data, not of a client
+        example_spec[feature.name] = tf.io.FixedLenFeature([], _DTYPES[feature.dtype], features.MISSING_INT)
     inputs = list(model.input)
 
     def rate(raw: dict[str, tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
@@ -54,11 +59,8 @@ def export(model: keras.Model, transform_output: tft.TFTransformOutput, path: st
 
     def rank(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         mids = raw[features.MID.name]
-        user = {
-            feature.name: tf.repeat(raw[feature.name][:1], tf.size(mids))
-            for feature in (features.UID, *features.USER_FEATURES)
-        }
-        ratings = rate(_as_parsed({**raw, **user}, example_spec))
+        once = {feature.name: tf.repeat(raw[feature.name][:1], tf.size(mids)) for feature in _ONCE_IN_RANK}
+        ratings = rate(_as_parsed({**raw, **once}, example_spec))
         order = tf.argsort(ratings, direction="DESCENDING", stable=True)
         return {
             features.MID.name: tf.gather(mids, order),
@@ -68,11 +70,10 @@ def export(model: keras.Model, transform_output: tft.TFTransformOutput, path: st
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.track(transform)
-    user_rows = {feature: 1 for feature in (features.UID, *features.USER_FEATURES)}
     examples = tf.TensorSpec([None], tf.string, "examples")
     archive.add_endpoint(name="serving_default", fn=serving_default, input_signature=[examples])
     archive.add_endpoint(name="predict", fn=predict, input_signature=[_raw_spec({})])
-    archive.add_endpoint(name="rank", fn=rank, input_signature=[_raw_spec(user_rows)])
+    archive.add_endpoint(name="rank", fn=rank, input_signature=[_raw_spec(dict.fromkeys(_ONCE_IN_RANK, 1))])
     archive.write_out(path, verbose=False)
 
 

@@ -5,6 +5,7 @@
 | uid, mid, gender, age, occupation   | `<name>_index`: int64[batch], laid out as `schema.features` says |
 | genres                              | `genres_index`: int64[batch, `max_genres`], padded with 0        |
 | zip, age, occupation                | `<name>_z`: float32[batch], the z-score; a missing value is 0    |
+| timestamp                           | as it is, int64[batch]                                           |
 | rating                              | as it is, float32[batch]; training only                          |
 
 A zip is read as a number by its first five digits, where it begins with at least five: "98107-2117" is
@@ -68,6 +69,8 @@ def preprocessing_fn(
         else:
             numbers, present = tf.cast(values, tf.float32), tf.not_equal(values, features.MISSING_INT)
         outputs[feature.z_score_name] = z_score(numbers, present)
+    for feature in features.CONTEXT_FEATURES:
+        outputs[feature.name] = inputs[feature.name]
     if features.LABEL.name in inputs:  # absent when serving
         outputs[features.LABEL.name] = inputs[features.LABEL.name]
     return outputs

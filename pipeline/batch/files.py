@@ -44,12 +44,15 @@ class Part:
     first_row: int  # of the whole input
 
 
-def find_parts(source: Path, needed: Sequence[str], added: Sequence[str]) -> tuple[list[Part], int]:
+def find_parts(
+    source: Path, needed: Sequence[str], optional: Sequence[str], added: Sequence[str]
+) -> tuple[list[Part], int]:
     """Look through the input.
 
     Args:
         source: A Parquet file, a folder of them, or a pattern such as `day-*.parquet`.
         needed: Columns that every file must have.
+        optional: Columns that a file may have, once.
         added: Columns that no file may have.
 
     Returns:
@@ -68,6 +71,9 @@ def find_parts(source: Path, needed: Sequence[str], added: Sequence[str]) -> tup
         for name in needed:
             if columns.count(name) != 1:
                 raise InputError(f"{path} must have one column `{name}`, got {columns}")
+        for name in optional:
+            if columns.count(name) > 1:
+                raise InputError(f"{path} must have at most one column `{name}`, got {columns}")
         for name in added:
             if name in columns:
                 raise InputError(f"{path} has a column `{name}`, which the output is to have; rename it")
@@ -78,7 +84,7 @@ def find_parts(source: Path, needed: Sequence[str], added: Sequence[str]) -> tup
 
 
 def read_blocks(part: Part, columns: Sequence[str] | None, block_rows: int) -> Iterator[Block]:
-    """Yield the rows of a part, at most `block_rows` at a time; of all columns, or of those named.
+    """Yield the rows of a part, at most `block_rows` at a time; of all columns, or of those named that exist.
 
     Raises:
         InputError: The file is damaged.

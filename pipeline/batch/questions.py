@@ -47,6 +47,11 @@ class Version:
         self.number = int(Path(folder).name)
         self.catalogue = Catalogue.load(Path(folder, FOLDER))
         self._model = SessionModel(folder)
+        self._timeless = {  # as in older versions
+            name
+            for name, definition in self._model.signatures.items()
+            if features.TIMESTAMP.name not in definition.inputs
+        }
         # Beam has no end for a model. One that is left open complains when the interpreter goes.
         atexit.register(self._model.close)
         # A Session takes the rows of one call through most of its graph on one core.
@@ -54,6 +59,8 @@ class Version:
 
     def ask(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the model's outputs."""
+        if signature in self._timeless:
+            inputs = {name: value for name, value in inputs.items() if name != features.TIMESTAMP.name}
         return self._model.run(signature, inputs)
 
     def each(self, answer: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
@@ -65,6 +72,7 @@ class Question(abc.ABC):
     """What is asked; travels to the workers."""
 
     identities: tuple[features.Feature, ...]  # ids that a row must have
+    optional: tuple[features.Feature, ...]  # integers that it may have, without a fault
     columns: tuple[str, ...] | None  # to read of the input; None is all
     once: bool  # whether an id that stands in several rows is answered once; then `identities` is one
 
@@ -86,7 +94,10 @@ class Question(abc.ABC):
 class RatePairs(Question):
     """What each user would rate the movie beside it: the rows, with `prediction` in stars and `version`."""
 
+    timestamp: int = features.MISSING_INT  # of rows without a column of it; seconds since 1970-01-01 UTC
+
     identities = (features.UID, features.MID)
+    optional = (features.TIMESTAMP,)
     columns = None
     once = False
 
@@ -98,10 +109,12 @@ class RatePairs(Question):
     def answer(self, version: Version, rows: pa.Table) -> pa.Table:
         """Return the rows with two more columns, float32 and int64."""
         uids, mids = (ids.read(rows, identity) for identity in self.identities)
+        told = features.TIMESTAMP.name in rows.column_names
+        moments = ids.read(rows, features.TIMESTAMP) if told else np.full(len(rows), self.timestamp)
         parts = [slice(start, start + ROWS_PER_REQUEST) for start in range(0, len(rows), ROWS_PER_REQUEST)]
 
         def rate(part: slice) -> np.ndarray:
-            inputs = version.catalogue.predict_inputs(uids[part], mids[part])
+            inputs = version.catalogue.predict_inputs(uids[part], mids[part], moments[part])
             return version.ask(PREDICT_SIGNATURE, inputs)[features.RATING.name]
 
         ratings = np.concatenate(version.each(rate, parts))
@@ -122,8 +135,10 @@ class RankMovies(Question):
 
     top: int  # movies a user, at least 1
     include_rated: bool = False  # leave nothing out
+    timestamp: int = features.MISSING_INT  # the moment that is asked about; seconds since 1970-01-01 UTC
 
     identities = (features.UID,)
+    optional = ()
     columns = (features.UID.name,)
     once = True
 
@@ -139,11 +154,11 @@ class RankMovies(Question):
     def answer(self, version: Version, rows: pa.Table) -> pa.Table:
         """Return a row for each user and rank: ids int64, rank int32 from 1, title, float32, int64."""
         uids, tables = ids.read(rows, features.UID), version.catalogue
-        movies = tables.movie_features(tables.mids)
+        shared = tables.movie_features(tables.mids) | {features.TIMESTAMP.name: np.array([self.timestamp])}
 
         def best(user: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
             uid, left_out = user
-            outputs = version.ask(RANK_SIGNATURE, tables.user_features([uid]) | movies)
+            outputs = version.ask(RANK_SIGNATURE, tables.user_features([uid]) | shared)
             mids = outputs[features.MID.name]
             kept = np.flatnonzero(~np.isin(mids, left_out))[: self.top]
             return mids[kept], outputs[features.RATING.name][kept]

@@ -51,13 +51,14 @@ def run(
     """
     start = time.monotonic()
     needed = [identity.name for identity in question.identities]
+    optional = [feature.name for feature in question.optional]
     added = [REASON, PREDICTION, VERSION] if question.columns is None else []
-    parts, rows = files.find_parts(source, needed, added)
+    parts, rows = files.find_parts(source, needed, optional, added)
     with files.appearing(output) as folder:
         asked, repeated, once = rows, 0, folder / _ONCE
         if question.once:
             repeated = users.write_once(parts, question.identities[0], once, folder)
-            parts, asked = files.find_parts(once, needed, added)
+            parts, asked = files.find_parts(once, needed, optional, added)
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             scored = (
                 pipeline
@@ -89,11 +90,11 @@ def run(
 
 def _to_answer(question: Question, parts: Sequence[files.Part], catalogue: Catalogue) -> tuple[int, int]:
     """Read the ids again; return how many rows have an answer, and how many rows the answers must have."""
-    columns = [identity.name for identity in question.identities]
+    columns = [feature.name for feature in (*question.identities, *question.optional)]
     answered = expected = 0
     for part in parts:
         for block in files.read_blocks(part, columns, question.block_rows):
-            good, _ = judge(block, question.identities)
+            good, _ = judge(block, question.identities, question.optional)
             answered += len(good.rows)
             expected += question.answer_rows(catalogue, good.rows)
     return answered, expected

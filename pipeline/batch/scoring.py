@@ -28,9 +28,18 @@ class Block:
     rows: pa.Table
 
 
-def judge(block: Block, identities: Sequence[features.Feature]) -> tuple[Block, Block]:
-    """Part the rows whose ids have no fault from the others, which get a column `reason`."""
-    faults = ids.faults(block.rows, identities)
+def judge(
+    block: Block, identities: Sequence[features.Feature], optional: Sequence[features.Feature] = ()
+) -> tuple[Block, Block]:
+    """Part the rows whose ids have no fault from the others, which get a column `reason`.
+
+    Args:
+        block: The rows.
+        identities: Features that they have.
+        optional: Features that they may have; judged where they do.
+    """
+    present = [feature for feature in optional if feature.name in block.rows.column_names]
+    faults = ids.faults(block.rows, [*identities, *present])
     good = block.rows.filter(pc.is_null(faults))
     rejected = block.rows.append_column(REASON, faults).filter(pc.is_valid(faults))
     return Block(block.first_row, good), Block(block.first_row, rejected)
@@ -49,9 +58,7 @@ class Score(beam.PTransform):
     @no_annotations  # Beam's type hints know no dict
     def expand(self, blocks: beam.PCollection) -> dict[str, beam.PCollection]:
         """Attach the steps; returns the collections `ANSWERED` and `REJECTED`."""
-        judged = blocks | "Judge" >> beam.ParDo(_Judge(self.question.identities)).with_outputs(
-            REJECTED, main="good"
-        )
+        judged = blocks | "Judge" >> beam.ParDo(_Judge(self.question)).with_outputs(REJECTED, main="good")
         answered = judged.good | "Answer" >> RunInference(VersionHandler(self.version_folder, self.question))
         return {ANSWERED: answered, REJECTED: judged[REJECTED]}
 
@@ -88,12 +95,12 @@ class VersionHandler(ModelHandler[Block, Block, Version]):
 class _Judge(beam.DoFn):
     """Parts the rows whose ids have a fault from the others."""
 
-    def __init__(self, identities: tuple[features.Feature, ...]) -> None:
-        self._identities = identities
+    def __init__(self, question: Question) -> None:
+        self._identities, self._optional = question.identities, question.optional
 
     def process(self, block: Block) -> Iterator[Any]:
         """Yield the good rows, and the rejected ones with the reason."""
-        good, rejected = judge(block, self._identities)
+        good, rejected = judge(block, self._identities, self._optional)
         if len(good.rows):
             yield good
         if len(rejected.rows):

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ratings_example_gen import spans
-from components.ratings_example_gen.parse import MAX_TIMESTAMP, split_lines
+from components.ratings_example_gen.parse import split_lines
 from pipeline.dataset import layout
 from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.staging import staged_folder
+from schema import features
 
 _SECONDS_PER_DAY = 86_400
 _BLOCK_BYTES = 64 << 20
@@ -120,7 +121,7 @@ def _days(text: pa.LargeBinaryArray) -> np.ndarray:
     """Return the day of each line since 1970, int64[n]; -1 where it has no usable time."""
     found = pc.struct_field(pc.extract_regex(text, _TIME), "time")
     seconds = pc.fill_null(found.cast(pa.large_string()).cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    return np.where((seconds > 0) & (seconds <= MAX_TIMESTAMP), seconds // _SECONDS_PER_DAY, -1)
+    return np.where((seconds > 0) & (seconds <= features.MAX_TIMESTAMP), seconds // _SECONDS_PER_DAY, -1)
 
 
 def _with_the_line_before(days: np.ndarray, before: np.int64) -> np.ndarray:

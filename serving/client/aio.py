@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 
 from serving.client.channel import Connection, TlsConfig
-from serving.client.logic import Deadline, ModelCalls, Recommendation
+from serving.client.logic import Deadline, ModelCalls, Recommendation, answer_of
 from serving.protos import predict_pb2
 
 
@@ -63,9 +63,13 @@ class AsyncClient(ModelCalls[AsyncTransport]):
     Made as `ModelCalls`, in an event loop unless with a `transport`.
     """
 
-    async def predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> np.ndarray:
+    async def predict(
+        self,
+        pairs: Sequence[tuple[int, int]] | np.ndarray,
+        timestamps: Sequence[int] | np.ndarray | int | None = None,
+    ) -> np.ndarray:
         """Predict ratings; arguments, result and errors as `Client.predict`."""
-        return await self._predict(pairs)
+        return await self._predict(pairs, timestamps)
 
     async def rank(
         self,
@@ -75,9 +79,10 @@ class AsyncClient(ModelCalls[AsyncTransport]):
         exclude: Sequence[int] | Set[int] | np.ndarray = (),
         *,
         include_rated: bool = False,
+        timestamp: int | None = None,
     ) -> list[Recommendation]:
         """Rank movies for a user; arguments, result and errors as `Client.rank`."""
-        return await self._rank(uid, mids, top, exclude, include_rated)
+        return await self._rank(uid, mids, top, exclude, include_rated, timestamp)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -101,8 +106,8 @@ class AsyncClient(ModelCalls[AsyncTransport]):
         self, requests: Sequence[predict_pb2.PredictRequest], deadline: Deadline
     ) -> list[predict_pb2.PredictResponse]:
         """Ask all at once; where one fails, the others are given up."""
-        timeout = deadline.left()
-        tasks = [asyncio.create_task(self._transport.predict(request, timeout)) for request in requests]
+        ask = self._transport.predict
+        tasks = [asyncio.create_task(answer_of(ask, request, deadline)) for request in requests]
         try:
             return await asyncio.gather(*tasks)
         finally:

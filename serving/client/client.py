@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.client.blocking import awaitable, finished
 from serving.client.channel import Connection, TlsConfig
-from serving.client.logic import Deadline, ModelCalls, Recommendation
+from serving.client.logic import Deadline, ModelCalls, Recommendation, answer_of
 from serving.protos import predict_pb2
 
 
@@ -56,11 +56,17 @@ class Client(ModelCalls[Transport]):
     Made as `ModelCalls`.
     """
 
-    def predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> np.ndarray:
+    def predict(
+        self,
+        pairs: Sequence[tuple[int, int]] | np.ndarray,
+        timestamps: Sequence[int] | np.ndarray | int | None = None,
+    ) -> np.ndarray:
         """Predict ratings; many pairs take several requests.
 
         Args:
             pairs: A user's and a movie's id each, int64[n, 2].
+            timestamps: Moments that are asked about, seconds since 1970-01-01 UTC, int64[n] or one for all;
+                None for now.
 
         Returns:
             Ratings in stars, float32[n].
@@ -68,7 +74,7 @@ class Client(ModelCalls[Transport]):
         Raises:
             ServingError: A subclass for each way to fail.
         """
-        return finished(self._predict(pairs))
+        return finished(self._predict(pairs, timestamps))
 
     def rank(
         self,
@@ -78,6 +84,7 @@ class Client(ModelCalls[Transport]):
         exclude: Sequence[int] | Set[int] | np.ndarray = (),
         *,
         include_rated: bool = False,
+        timestamp: int | None = None,
     ) -> list[Recommendation]:
         """Rank movies for a user; many movies take several requests.
 
@@ -87,6 +94,7 @@ class Client(ModelCalls[Transport]):
             top: How many to return, at least 1; fewer if there are fewer movies.
             exclude: Movies never to return, int64[k], beside those that the user has rated.
             include_rated: Return also what the user has rated, as far as the catalogue knows.
+            timestamp: The moment that is asked about, seconds since 1970-01-01 UTC; None for now.
 
         Returns:
             The movies with the highest ratings, highest first; ties in the order of `mids`.
@@ -94,7 +102,7 @@ class Client(ModelCalls[Transport]):
         Raises:
             ServingError: A subclass for each way to fail.
         """
-        return finished(self._rank(uid, mids, top, exclude, include_rated))
+        return finished(self._rank(uid, mids, top, exclude, include_rated, timestamp))
 
     def close(self) -> None:
         """Close the connection."""
@@ -117,4 +125,5 @@ class Client(ModelCalls[Transport]):
     async def _ask(
         self, requests: Sequence[predict_pb2.PredictRequest], deadline: Deadline
     ) -> list[predict_pb2.PredictResponse]:
-        return [self._transport.predict(request, deadline.left()) for request in requests]
+        ask = awaitable(self._transport.predict)
+        return [await answer_of(ask, request, deadline) for request in requests]

@@ -6,7 +6,7 @@ One text serves the client that blocks and the one that awaits; they differ in h
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Set
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ ROWS_PER_REQUEST: Final = 8192
 REQUESTS_AT_ONCE: Final = 4
 """Requests of one call that are under way together; a server's queue is shared with other callers."""
 
+_TIMESTAMP_UNKNOWN = f"Sent extra: {{{features.TIMESTAMP.name}}}."  # TensorFlow Serving's words
 _NO_STRING = features.MISSING_STRING.encode()
 
 AnyTransport = TypeVar("AnyTransport")
@@ -126,16 +127,22 @@ class ModelCalls(Generic[AnyTransport]):
         """Send requests, and return their responses in the same order."""
         raise NotImplementedError
 
-    async def _predict(self, pairs: Sequence[tuple[int, int]] | np.ndarray) -> np.ndarray:
+    async def _predict(
+        self,
+        pairs: Sequence[tuple[int, int]] | np.ndarray,
+        timestamps: Sequence[int] | np.ndarray | int | None,
+    ) -> np.ndarray:
         """Predict ratings; arguments and result as `Client.predict`."""
         ids = _ids("pairs", pairs)
         if ids.size == 0:
             return np.empty(0, np.float32)
         if ids.ndim != 2 or ids.shape[1] != 2:
             raise errors.InvalidRequest(f"`pairs` must be of shape [n, 2], got {list(ids.shape)}")
+        moments = _moments("timestamps", timestamps, len(ids))
         parts = [(version, rows) for version, of_it in self._versions(ids[:, 0]) for rows in _parts(of_it)]
         answers = await self._asked(
-            self._predict_request(ids[rows, 0], ids[rows, 1], version) for version, rows in parts
+            self._predict_request(ids[rows, 0], ids[rows, 1], moments[rows], version)
+            for version, rows in parts
         )
         ratings = np.empty(len(ids), np.float32)
         for (_, rows), outputs in zip(parts, answers, strict=True):
@@ -149,6 +156,7 @@ class ModelCalls(Generic[AnyTransport]):
         top: int,
         exclude: Sequence[int] | Set[int] | np.ndarray,
         include_rated: bool,
+        timestamp: int | None,
     ) -> list[Recommendation]:
         """Rank movies for a user; arguments and result as `Client.rank`."""
         if top < 1:
@@ -161,6 +169,7 @@ class ModelCalls(Generic[AnyTransport]):
         if ids.size != 1:
             raise errors.InvalidRequest(f"`uid` must be one id, got {list(ids.shape)}")
         user = int(ids.item())
+        moment = int(_moments("timestamp", timestamp, 1).item())
         if not include_rated:
             excluded = np.concatenate([excluded, self.catalogue.rated(user)])
         candidates = candidates[~np.isin(candidates, excluded)]
@@ -168,7 +177,7 @@ class ModelCalls(Generic[AnyTransport]):
             return []
         version = None if self.router is None else self.router.version(user)
         parts = list(_parts(candidates))
-        answers = await self._asked(self._rank_request(user, part, version) for part in parts)
+        answers = await self._asked(self._rank_request(user, part, moment, version) for part in parts)
         best, ratings = [], []
         for part, outputs in zip(parts, answers, strict=True):
             best.append(part if self.examples else _output(outputs, features.MID, np.int64, len(part)))
@@ -197,19 +206,20 @@ class ModelCalls(Generic[AnyTransport]):
             yield version, np.flatnonzero(np.array([other == version for other in chosen])[of_user])
 
     def _predict_request(
-        self, uids: np.ndarray, mids: np.ndarray, version: Version | None
+        self, uids: np.ndarray, mids: np.ndarray, moments: np.ndarray, version: Version | None
     ) -> predict_pb2.PredictRequest:
-        inputs = self.catalogue.predict_inputs(uids, mids)
+        inputs = self.catalogue.predict_inputs(uids, mids, moments)
         if self.examples:
             return self._request(EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: _examples(inputs, len(uids))}, version)
         return self._request(PREDICT_SIGNATURE, inputs, version)
 
     def _rank_request(
-        self, uid: int, mids: np.ndarray, version: Version | None
+        self, uid: int, mids: np.ndarray, moment: int, version: Version | None
     ) -> predict_pb2.PredictRequest:
         if self.examples:
-            return self._predict_request(np.full(len(mids), uid), mids, version)
-        return self._request(RANK_SIGNATURE, self.catalogue.rank_inputs(uid, mids), version)
+            users, moments = (np.full(len(mids), value) for value in (uid, moment))
+            return self._predict_request(users, mids, moments, version)
+        return self._request(RANK_SIGNATURE, self.catalogue.rank_inputs(uid, mids, moment), version)
 
     def _request(
         self, signature: str, inputs: dict[str, np.ndarray], version: Version | None
@@ -235,6 +245,33 @@ class ModelCalls(Generic[AnyTransport]):
                 mids[order], self.catalogue.titles(mids[order]), ratings[order], strict=True
             )
         ]
+
+
+async def answer_of(
+    ask: Callable[[predict_pb2.PredictRequest, float], Awaitable[predict_pb2.PredictResponse]],
+    request: predict_pb2.PredictRequest,
+    deadline: Deadline,
+) -> predict_pb2.PredictResponse:
+    """Ask for an answer, of a version too whose signatures lack `timestamp`, as older ones do.
+
+    A label moves from one version to another between any two requests, so that the server's refusal, and no
+    earlier look at what it serves, says which of them is asked. Such a version costs a second request.
+
+    Args:
+        ask: Sends a request with the seconds that it may take.
+        request: What is asked; loses the input where the server refuses it.
+        deadline: Of both requests.
+
+    Raises:
+        ServingError: As `ask`, or there is no time left.
+    """
+    try:
+        return await ask(request, deadline.left())
+    except errors.InvalidRequest as error:
+        if _TIMESTAMP_UNKNOWN not in str(error):
+            raise
+    del request.inputs[features.TIMESTAMP.name]
+    return await ask(request, deadline.left())
 
 
 def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -274,6 +311,20 @@ def _ids(name: str, values: object) -> np.ndarray:
     if array.size and (array.dtype.kind not in "iu" or array.max() > np.iinfo(np.int64).max):
         raise errors.InvalidRequest(f"`{name}` must hold 64-bit integers, got {values!r:.80}")
     return array.astype(np.int64)
+
+
+def _moments(name: str, values: object, n: int) -> np.ndarray:
+    """Return n moments in seconds, int64[n], of as many, of one for all, or of None, which is now."""
+    moments = _ids(name, int(time.time()) if values is None else values)
+    if moments.shape not in ((), (n,)):
+        raise errors.InvalidRequest(f"`{name}` must be one or of shape [{n}], got {list(moments.shape)}")
+    wrong = (moments < 0) & (moments != features.MISSING_INT) | (moments > features.MAX_TIMESTAMP)
+    if wrong.any():
+        raise errors.InvalidRequest(
+            f"`{name}` must be in seconds since 1970-01-01 UTC, at most {features.MAX_TIMESTAMP}, "
+            f"got {moments[wrong][0]}"
+        )
+    return np.broadcast_to(moments, n)
 
 
 def _list(name: str, values: object) -> np.ndarray:

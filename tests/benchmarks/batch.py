@@ -42,6 +42,8 @@ from serving.server.server import Server
 ROOT = Path(__file__).parents[2]
 EXAMPLE_ROWS = 50_000
 ONE_BY_ONE_ROWS = 2_000
+MOMENT = 978_307_200  # that is asked about, seconds since 1970-01-01 UTC
+DAY = "2001-01-01"  # the same
 
 
 def run_command(model: Path, folder: Path, pairs: np.ndarray) -> tuple[float, float, np.ndarray]:
@@ -55,6 +57,7 @@ def run_command(model: Path, folder: Path, pairs: np.ndarray) -> tuple[float, fl
             sys.executable, "-c", "from pipeline.cli import main; main()", "batch",
             f"--input={folder / f'{len(pairs)}.parquet'}", f"--output={output}",
             f"--model_base_path={model.parent}", f"--version={model.name}",
+            f"--time={DAY}",
         ],
         stdout=subprocess.DEVNULL, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
@@ -91,9 +94,9 @@ def run_one_by_one(model: Path, known: catalogue.Catalogue, pairs: np.ndarray) -
         server = Server(ServerConfig(model_base_path=Path(folder), port=0, grpc_max_threads=4))
         server.start()
         with Client(f"{wire.HOST}:{server.port}", known) as client:
-            client.predict(pairs[:1])
+            client.predict(pairs[:1], MOMENT)
             start = time.perf_counter()
-            ratings = [client.predict(pairs[row : row + 1]) for row in range(len(pairs))]
+            ratings = [client.predict(pairs[row : row + 1], MOMENT) for row in range(len(pairs))]
             seconds = time.perf_counter() - start
         server.stop(0)
     return seconds, np.concatenate(ratings)

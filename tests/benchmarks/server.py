@@ -89,6 +89,7 @@ def raw_rows(random: np.random.Generator, uids: np.ndarray, mids: np.ndarray) ->
         features.AGE.name: random.choice(AGES, rows),
         features.OCCUPATION.name: random.integers(0, 21, rows),
         features.ZIP.name: random.integers(10000, 99999, rows).astype("S5").astype(object),
+        features.TIMESTAMP.name: random.integers(956_703_932, 1_046_454_591, rows),
     }
 
 
@@ -134,7 +135,7 @@ def make_requests() -> dict[str, tuple[str, dict[str, np.ndarray]]]:
         pairs = random.integers(1, USERS, rows), random.integers(1, MOVIES, rows)
         requests[f"predict {rows:,}"] = ("predict", raw_rows(random, *pairs))
     inputs = raw_rows(random, np.full(MOVIES, 1), np.arange(1, MOVIES + 1))
-    for feature in (features.UID, *features.USER_FEATURES):
+    for feature in (features.UID, *features.USER_FEATURES, *features.CONTEXT_FEATURES):
         inputs[feature.name] = inputs[feature.name][:1]
     requests[f"rank {MOVIES:,}"] = ("rank", inputs)
     return requests

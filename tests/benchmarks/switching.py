@@ -39,6 +39,7 @@ from serving.errors import ServingError
 from serving.launch import free_port
 from serving.wire import HOST
 
+MOMENT = 1_000_000_000  # that is asked about, seconds since 1970-01-01 UTC
 SWITCHES = 10
 BROKEN, ROLLBACK = 4, 5  # which of the switches
 SETTLE_SECONDS = 0.5
@@ -52,7 +53,7 @@ def load(target: str, folder: Path, rate: float, ready: Any, stop: Any, sent: An
     pairs = [(int(tables.uids[0]), int(mid)) for mid in tables.mids[:2]]
     found: list[Sent] = []
     with Client(target, tables, timeout=60.0, router=CanaryRouter(percent=0.0)) as client:
-        client.predict(pairs)
+        client.predict(pairs, MOMENT)
         ready.wait()
         due = time.monotonic()
         while not stop.is_set():
@@ -60,7 +61,7 @@ def load(target: str, folder: Path, rate: float, ready: Any, stop: Any, sent: An
             time.sleep(max(0.0, due - time.monotonic()))
             start = time.monotonic()
             try:
-                answer: list[float] | str = client.predict(pairs).tolist()
+                answer: list[float] | str = client.predict(pairs, MOMENT).tolist()
             except ServingError as error:
                 answer = f"{type(error).__name__}: {error}"
             found.append((start, time.monotonic(), answer))
@@ -93,7 +94,7 @@ def answers_of(model: Path) -> list[float]:
     tables = Catalogue.load(model / FOLDER)
     mids = tables.mids[:2]
     with SessionModel(model) as loaded:
-        inputs = tables.predict_inputs([int(tables.uids[0])] * len(mids), mids)
+        inputs = tables.predict_inputs([int(tables.uids[0])] * len(mids), mids, MOMENT)
         rating: list[float] = loaded.run("predict", inputs)[features.RATING.name].tolist()
     return rating
 

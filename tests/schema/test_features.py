@@ -15,8 +15,8 @@ TYPES = {
     "occupation": schema_pb2.INT,
     "zip": schema_pb2.BYTES,
     "genres": schema_pb2.BYTES,
-    "rating": schema_pb2.FLOAT,
     "timestamp": schema_pb2.INT,
+    "rating": schema_pb2.FLOAT,
     "title": schema_pb2.BYTES,
     "user_activity": schema_pb2.BYTES,
     "movie_activity": schema_pb2.BYTES,
@@ -114,6 +114,10 @@ def test_integer_domains(reviewed, name, low, high):
     assert (reviewed[name].int_domain.min, reviewed[name].int_domain.max) == (low, high)
 
 
+def test_the_largest_timestamp_is_that_of_the_schema(reviewed):
+    assert reviewed[features.TIMESTAMP.name].int_domain.max == features.MAX_TIMESTAMP
+
+
 @pytest.mark.parametrize("name", ["uid", "mid"])
 def test_ids_are_positive_categories(reviewed, name):
     domain = reviewed[name].int_domain
@@ -153,7 +157,8 @@ def test_derived_names_do_not_collide():
     [
         ("USER_FEATURES", ["gender", "age", "occupation", "zip"]),
         ("MOVIE_FEATURES", ["genres"]),
-        ("SERVED", ["uid", "mid", "gender", "age", "occupation", "zip", "genres"]),
+        ("CONTEXT_FEATURES", ["timestamp"]),
+        ("SERVED", ["uid", "mid", "gender", "age", "occupation", "zip", "genres", "timestamp"]),
         ("CATEGORICAL", ["uid", "mid", "genres", "gender", "age", "occupation"]),
         ("NUMERIC", ["zip", "age", "occupation"]),
     ],

@@ -30,17 +30,25 @@ def _spec(feature, batch):
 
 class StandInModel(tf.Module):
     """rating = bias + (uid mod 4)/4 + (mid mod 8)/8 + genres/16 + (gender is F)/2
-    + age/1024 + occupation/2048 + (length of zip)/4096, each exact in float32; missing ages and occupations
-    count as -1."""
+    + age/1024 + occupation/2048 + (length of zip)/4096 + timestamp/8192, each exact in float32; missing ages and
+    occupations count as -1, timestamps of 1024 and more (whatever "now" is) and missing ones as 0.
 
-    def __init__(self, bias):
+    Args:
+        bias: The rating's part that tells one version from another.
+        served: What its requests carry.
+    """
+
+    def __init__(self, bias, served=features.SERVED):
         super().__init__()
         self.bias = tf.Variable(float(bias))
+        self.served = served
 
     def rating(self, raw):
         def number(feature):
             return tf.cast(raw[feature.name], tf.float32)
 
+        timestamp = raw.get(features.TIMESTAMP.name, tf.constant(0, tf.int64))
+        early = tf.where((timestamp > 0) & (timestamp < 1024), timestamp, 0)
         genres = tf.cast(raw[features.GENRES.name] != MISSING, tf.float32)
         return (
             self.bias
@@ -51,6 +59,7 @@ class StandInModel(tf.Module):
             + number(features.AGE) / 1024
             + number(features.OCCUPATION) / 2048
             + tf.cast(tf.strings.length(raw[features.ZIP.name]), tf.float32) / 4096
+            + tf.cast(early, tf.float32) / 8192
         )
 
     def signatures(self):
@@ -74,8 +83,9 @@ class StandInModel(tf.Module):
                     else tf.io.FixedLenFeature(
                         [],
                         tf.int64 if feature.dtype is features.Dtype.INT64 else tf.string,
+                        features.MISSING_INT if feature in features.CONTEXT_FEATURES else None,
                     )
-                    for feature in features.SERVED
+                    for feature in self.served
                 },
             )
             parsed[features.GENRES.name] = tf.sparse.to_dense(parsed[features.GENRES.name])
@@ -93,18 +103,16 @@ class StandInModel(tf.Module):
         def read(path):
             return {"content": tf.io.read_file(path)}
 
-        user = (features.UID, *features.USER_FEATURES)
         movie = (features.MID, *features.MOVIE_FEATURES)
         return {
             "serving_default": tf.function(
                 examples, input_signature=[tf.TensorSpec([None], tf.string, name="examples")]
             ).get_concrete_function(),
             "predict": tf.function(predict).get_concrete_function(
-                **{feature.name: _spec(feature, None) for feature in features.SERVED}
+                **{feature.name: _spec(feature, None) for feature in self.served}
             ),
             "rank": tf.function(rank).get_concrete_function(
-                **{feature.name: _spec(feature, 1) for feature in user},
-                **{feature.name: _spec(feature, None) for feature in movie},
+                **{feature.name: _spec(feature, None if feature in movie else 1) for feature in self.served}
             ),
             "busy": tf.function(busy).get_concrete_function(tf.TensorSpec([], tf.int64, name="rounds")),
             "read": tf.function(read).get_concrete_function(tf.TensorSpec([], tf.string, name="path")),
@@ -173,6 +181,16 @@ def models(tmp_path_factory, movie_catalogue):
         )
         folders[bias] = folder
     return folders
+
+
+@pytest.fixture(scope="session")
+def older_model(tmp_path_factory):
+    """A complete model of bias 1 as it was before requests carried a timestamp."""
+    folder = tmp_path_factory.mktemp("older") / "model"
+    model = StandInModel(1, [feature for feature in features.SERVED if feature != features.TIMESTAMP])
+    tf.saved_model.save(model, str(folder), signatures=model.signatures())
+    catalogue.write(movies_table(), users_table(), folder / catalogue.FOLDER)
+    return folder
 
 
 @pytest.fixture(scope="session")

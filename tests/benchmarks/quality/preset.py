@@ -60,12 +60,14 @@ class Preset:
         summary = self._run(task)
         version = Path(summary["serving_dir"], str(summary["pushed_version"]))
         questions = pq.read_table(task.rows / splits.QUESTIONS)
-        uids, mids = (questions[feature.name].to_numpy() for feature in (features.UID, features.MID))
+        uids, mids, timestamps = (
+            questions[feature.name].to_numpy() for feature in (features.UID, features.MID, features.TIMESTAMP)
+        )
         known = Catalogue.load(version / FOLDER)
         with SessionModel(version) as session:
 
             def ask(rows: slice) -> np.ndarray:
-                inputs = known.predict_inputs(uids[rows], mids[rows])
+                inputs = known.predict_inputs(uids[rows], mids[rows], timestamps[rows])
                 return session.run(PREDICT_SIGNATURE, inputs)[features.RATING.name]
 
             ask(slice(0, ROWS_PER_REQUEST))  # the first call is slower

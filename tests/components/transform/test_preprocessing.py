@@ -11,11 +11,11 @@ from components.transform.config import TransformConfig
 from components.transform.preprocessing import preprocessing_fn, zip_to_number
 from schema import features
 
-ROWS = [  # uid, mid, genres, gender, age, occupation, zip
-    (7, 10, ["Drama", "War"], "F", 25, 0, "10000"),
-    (7, 11, ["Comedy"], "F", 25, 0, "10000-1234"),
-    (8, 10, ["Drama", "War"], "M", 45, 10, "30000"),
-    (9, 10, ["Drama", "War"], "M", 45, 10, "V6B 1A1"),
+ROWS = [  # uid, mid, genres, gender, age, occupation, timestamp, zip
+    (7, 10, ["Drama", "War"], "F", 25, 0, 956703932, "10000"),
+    (7, 11, ["Comedy"], "F", 25, 0, 956703932, "10000-1234"),
+    (8, 10, ["Drama", "War"], "M", 45, 10, 978300760, "30000"),
+    (9, 10, ["Drama", "War"], "M", 45, 10, 1046454590, "V6B 1A1"),
 ]
 RAW_FEATURES = (
     features.UID,
@@ -24,6 +24,7 @@ RAW_FEATURES = (
     features.GENDER,
     features.AGE,
     features.OCCUPATION,
+    features.TIMESTAMP,
     features.ZIP,
 )
 
@@ -68,16 +69,18 @@ def test_a_raw_row_becomes_exactly_this(tmp_path):
     np.testing.assert_allclose(row[features.ZIP.z_score_name], -1 / np.sqrt(2), rtol=1e-5)
     np.testing.assert_allclose(row[features.AGE.z_score_name], -1.0, rtol=1e-5)
     np.testing.assert_allclose(row[features.OCCUPATION.z_score_name], -1.0, rtol=1e-5)
-    unknown = transform_row(graph, 99, 99, ["Polka"], "X", 99, 99, "V6B 1A1")
+    assert row[features.TIMESTAMP.name] == 956703932
+    unknown = transform_row(graph, 99, 99, ["Polka"], "X", 99, 99, 2000000000, "V6B 1A1")
     assert unknown[features.UID.index_name] == 4  # three users, then the OOV bucket
     assert unknown[features.MID.index_name] == 3
     assert unknown[features.GENRES.index_name].tolist() == [4, 0, 0, 0]
     assert unknown[features.ZIP.z_score_name] == 0
-    missing = transform_row(graph, 7, 10, [""], "", features.MISSING_INT, features.MISSING_INT, "")
+    missing = transform_row(graph, 7, 10, [""], "", *[features.MISSING_INT] * 3, "")
     for feature in (features.GENDER, features.AGE, features.OCCUPATION):
         assert missing[feature.index_name] == 0
     assert missing[features.GENRES.index_name].tolist() == [0, 0, 0, 0]
     assert missing[features.AGE.z_score_name] == 0
+    assert missing[features.TIMESTAMP.name] == features.MISSING_INT
 
 
 def test_a_row_is_transformed_in_serving_exactly_as_in_training(data):
@@ -96,7 +99,7 @@ def test_a_row_is_transformed_in_serving_exactly_as_in_training(data):
 
 def test_a_limited_genre_vocabulary_drops_the_others_and_keeps_the_last(tmp_path):
     graph = transform_graph(tmp_path, TransformConfig(max_genres=1, genre_vocabulary_size=2))
-    row = transform_row(graph, 7, 10, ["Drama", "War", "Comedy"], "F", 25, 0, "")
+    row = transform_row(graph, 7, 10, ["Drama", "War", "Comedy"], "F", 25, 0, 1, "")
     war = graph.vocabulary_by_name(features.GENRES.vocabulary_name).index(b"War") + 1
     assert row[features.GENRES.index_name].tolist() == [war]
 
