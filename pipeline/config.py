@@ -11,6 +11,7 @@ from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
+from components.trainer.method import FitConfig
 from components.transform.config import TransformConfig
 from pipeline.beam_profiles import BeamConfig
 from schema import features
@@ -92,7 +93,7 @@ class PipelineConfig:
     data_gate: DataGateConfig = dataclasses.field(default_factory=DataGateConfig)
     transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
     model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
-    train: TrainConfig | GibbsConfig = dataclasses.field(default_factory=TrainConfig)
+    train: FitConfig = dataclasses.field(default_factory=TrainConfig)
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
@@ -109,7 +110,7 @@ class PipelineConfig:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
         if isinstance(self.train, GibbsConfig) != (self.model.architecture == TWO_SIDED):
             raise ValueError(
-                f"`train` must be a GibbsConfig for the architecture {TWO_SIDED!r} and a TrainConfig for others, "
+                f"`train` must be a GibbsConfig for the architecture {TWO_SIDED!r}, and for no other, "
                 f"got a {type(self.train).__name__} for {self.model.architecture!r}"
             )
 
@@ -174,7 +175,7 @@ def best(config: PipelineConfig) -> PipelineConfig:
             oov_dropout_rate=0.0,
             drift_seconds=(20.0, 1800.0, 100_000.0),
         ),
-        train=GibbsConfig(burn_in=50, sweeps=150, deep_share=1.0),
+        train=GibbsConfig(burn_in=40, sweeps=120),
     )
 
 

@@ -79,7 +79,9 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         schema=schema,
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         custom_config={"transform_config": config.transform.to_json()},
-        splits_config=SplitsConfig(analyze=list(config.train.FITTED_SPLITS), transform=[SPLITS[TRAIN], SPLITS[VALID]]),
+        splits_config=SplitsConfig(
+            analyze=list(config.train.FITTED_SPLITS), transform=[SPLITS[TRAIN], SPLITS[VALID]]
+        ),
         disable_statistics=True,  # StatisticsGen has those of the raw features
     )
     transform.add_upstream_node(data_gate)

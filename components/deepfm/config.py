@@ -54,7 +54,9 @@ class DeepFMConfig(JsonConfig):
                 f"`architecture` {self.architecture!r} needs two `categorical` fields and no `numeric`, "
                 f"got {self.categorical} and {self.numeric}"
             )
-        if self.architecture == TWO_SIDED and not {features.UID.name, features.MID.name} <= {*self.categorical}:
+        if self.architecture == TWO_SIDED and not {features.UID.name, features.MID.name} <= {
+            *self.categorical
+        }:
             raise ValueError(
                 f"`categorical` must name both ids for `architecture` {TWO_SIDED!r}, got {self.categorical}"
             )

@@ -156,7 +156,9 @@ class _Builder:
             value = keras.Input((), dtype="float32", name=number.input_name)
             self.inputs[number.input_name] = self._values[number.input_name] = value
 
-    def embeddings(self, prefix: str = "", of: Sequence[features.Feature] | None = None) -> list[keras.KerasTensor]:
+    def embeddings(
+        self, prefix: str = "", of: Sequence[features.Feature] | None = None
+    ) -> list[keras.KerasTensor]:
         """Embed every field, or those of some features: a list of float32[batch, k]."""
         dim, l2 = self._config.embedding_dim, self._config.embedding_l2
         categorical, numeric = self._fields(of)
@@ -204,9 +206,7 @@ class _Builder:
         vectors, first_orders = [], []
         for side, of in sides.items():
             embeddings = self.embeddings(of=of)
-            vectors.append(
-                keras.layers.Add(name=side)(embeddings) if len(embeddings) > 1 else embeddings[0]
-            )
+            vectors.append(keras.layers.Add(name=side)(embeddings) if len(embeddings) > 1 else embeddings[0])
             first_orders.append(self.first_order(f"{side}_", of))
         second_order = self.second_order(vectors)
         both = keras.layers.Concatenate(name=_SIDES)([*vectors, *first_orders, second_order])

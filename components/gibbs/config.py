@@ -21,10 +21,13 @@ class GibbsConfig(JsonConfig):
     RUN_FN: ClassVar = "components.gibbs.run_fn"  # module of the training
     FITTED_SPLITS: ClassVar = (SPLITS[TRAIN], SPLITS[VALID])  # whose rows the weights are fitted to
 
+    method: str = "gibbs"  # and no other: it tells this configuration from that of another method
     burn_in: int = 40  # sweeps on the training rows alone, at least 1
     sweeps: int = 80  # on training and validation rows, at least 1; their mean is exported
     warm_burn_in: int = 10  # in place of `burn_in` after a warm start, at least 1
-    implicit_rank: int = 128  # dimensions of the implicit embeddings, at least 1; fewer where the data has fewer
+    implicit_rank: int = (
+        128  # dimensions of the implicit embeddings, at least 1; fewer where the data has fewer
+    )
     history_shrinkage: float = 100.0  # ratings; a history of as many counts for 0.7 of a long one, above 0
     deep_share: float = 0.5  # of the rows that the deep part is trained on in a sweep, above 0, at most 1
     deep_batch_size: int = 4096  # rows, at least 1
@@ -33,6 +36,8 @@ class GibbsConfig(JsonConfig):
     seed: int = 0  # of the chain, initial weights, order of rows and dropout; 0 to 2**32 - 1
 
     def __post_init__(self) -> None:
+        if self.method != "gibbs":
+            raise ValueError(f"`method` must be 'gibbs', got {self.method!r}")
         for name in (
             "burn_in",
             "sweeps",

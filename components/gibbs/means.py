@@ -23,10 +23,8 @@ class Means:
     def add(self, chain: Chain) -> None:
         """Take the current draw in."""
         values = (chain.users.mean, chain.movies.mean, chain.drift.means, np.array(chain.drift.slope))
-        if not self._sums:
-            self._sums = [np.zeros(value.shape) for value in values]
-        for total, value in zip(self._sums, values, strict=True):
-            total += value
+        sums = self._sums or [np.zeros(value.shape) for value in values]
+        self._sums = [total + value for total, value in zip(sums, values, strict=True)]
         self._count += 1
 
     @property

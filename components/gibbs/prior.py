@@ -25,6 +25,7 @@ class Prior:
     Args:
       features: float32[rows, f], x.
       known: bool[rows], rows that have ratings; the others are no evidence.
+      dim: d, entries of a vector.
       rng: source of the draws.
 
     Reference:
@@ -33,20 +34,18 @@ class Prior:
       https://doi.org/10.1109/MLSP.2017.8168143.
     """
 
-    def __init__(self, features: np.ndarray, known: np.ndarray, rng: np.random.Generator) -> None:
+    def __init__(self, features: np.ndarray, known: np.ndarray, dim: int, rng: np.random.Generator) -> None:
         self._features = features.astype(np.float64)
         self._known = known
         self._seen = self._features[known]
         self._gram = self._seen.T @ self._seen
         self._rng = rng
-        self._coefficients: np.ndarray | None = None
+        self._coefficients = np.zeros((features.shape[1], dim))
         self._strength = 5.0  # b, until it is drawn
 
     def draw(self, vectors: np.ndarray) -> Drawn:
         """Return a draw given the vectors, float32[rows, d]."""
         seen = vectors[self._known].astype(np.float64)
-        if self._coefficients is None:
-            self._coefficients = np.zeros((self._features.shape[1], seen.shape[1]))
         mean, precision = self._draw_normal_wishart(seen - self._seen @ self._coefficients)
         self._draw_coefficients(seen - mean, precision)
         return Drawn(means=mean + self._features @ self._coefficients, precision=precision)

@@ -6,6 +6,7 @@ import os
 import keras
 import numpy as np
 import tensorflow as tf
+import threadpoolctl
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
@@ -41,6 +42,13 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
       RunStoppedError: what the base model carries for a warm start is damaged.
     """
+    # The kernels have their own threads, which those of BLAS would make wait; and its sums would depend on
+    # the number of cores.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        _run(fn_args)
+
+
+def _run(fn_args: FnArgs) -> None:
     model_config = DeepFMConfig.from_json(fn_args.custom_config["model_config"])
     config = GibbsConfig.from_json(fn_args.custom_config["train_config"])
     keras.utils.set_random_seed(config.seed)
@@ -48,9 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
     transformed = Transformed(fn_args.transform_graph_path)
     progress.report(0.0, "reading the examples")
     train, valid = (
-        Batches(
-            files, transformed.spec(model_config), batch_size=_READ_ROWS, block_rows=_READ_ROWS
-        ).columns()
+        Batches(files, transformed.spec(model_config), batch_size=_READ_ROWS, block_rows=_READ_ROWS).columns()
         for files in (fn_args.train_files, fn_args.eval_files)
     )
     both = {name: np.concatenate([train[name], valid[name]]) for name in train}
@@ -127,9 +133,7 @@ class _Watch:
         self._index, self._time = valid[users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._users, self._movies = users, movies
-        self._drift = UserDrift(
-            users.identity.rows, 1 + len(drift_cells(chain.ratings)), chain.drift.seconds
-        )
+        self._drift = UserDrift(users.identity.rows, 1 + len(drift_cells(chain.ratings)), chain.drift.seconds)
         self._drift.build([(None,), (None,)])
         self._first = first
         self._sum = np.zeros(len(self._rating))
@@ -153,8 +157,11 @@ class _Watch:
         if sweep >= self._first:
             self._sum += said
             said = self._sum / (sweep + 1 - self._first)
-        errors = said - self._rating
-        found = (_rmse(chain.residuals), _rmse(errors), float(np.abs(errors).mean()))
+        found = (
+            _rmse(chain.residuals),
+            _rmse(said - self._rating),
+            float(np.abs(said - self._rating).mean()),
+        )
         self._rows.writerow([sweep, *found])
         with self._board.as_default():
             for name, value in zip(HISTORY_COLUMNS[1:], found, strict=True):
@@ -180,7 +187,14 @@ def _ratings(columns: Columns, users: Side, movies: Side) -> Ratings:
 
 def _numbers(columns: Columns, side: Side) -> np.ndarray:
     """Return the number of each row's vocabulary entry, from 0, int64[n]."""
-    return columns[side.identity.index_name] - 1
+    numbers = columns[side.identity.index_name] - 1
+    unknown = np.count_nonzero((numbers < 0) | (numbers >= side.identity.vocabulary_size))
+    if unknown:
+        raise ValueError(
+            f"{unknown:,} rows are of a {side.name} outside the vocabulary; Transform must analyze all the "
+            f"splits {', '.join(GibbsConfig.FITTED_SPLITS)}"
+        )
+    return numbers
 
 
 def _rmse(errors: np.ndarray) -> float:

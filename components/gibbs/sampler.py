@@ -73,14 +73,14 @@ class Chain:
         self.users = Vectors(
             sample=user_vectors,
             mean=user_vectors.copy(),
-            prior=Prior(user_features, ratings.user_counts > 0, rng),
+            prior=Prior(user_features, ratings.user_counts > 0, user_vectors.shape[1], rng),
             order=np.arange(len(ratings)),
             offsets=ratings.of_user,
         )
         self.movies = Vectors(
             sample=movie_vectors,
             mean=movie_vectors.copy(),
-            prior=Prior(movie_features, ratings.movie_counts > 0, rng),
+            prior=Prior(movie_features, ratings.movie_counts > 0, movie_vectors.shape[1], rng),
             order=ratings.by_movie,
             offsets=ratings.of_movie,
         )
@@ -98,7 +98,11 @@ class Chain:
             self.movies, self.users, ratings.user, without_drift - self.users.biases[ratings.user], precisions
         )
         self._draw(
-            self.users, self.movies, ratings.movie, without_drift - self.movies.biases[ratings.movie], precisions
+            self.users,
+            self.movies,
+            ratings.movie,
+            without_drift - self.movies.biases[ratings.movie],
+            precisions,
         )
         said = np.empty(len(ratings), np.float32)
         interactions(self.users.sample, self.movies.sample, ratings.user, ratings.movie, said)

@@ -13,7 +13,7 @@ from components.model_report.config import DatasetFacts
 from components.model_report.executor import Executor
 from components.ratings_example_gen.artifacts import RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
-from components.trainer.config import TrainConfig
+from components.trainer.method import FitConfig
 
 
 class ModelReportSpec(types.ComponentSpec):
@@ -79,7 +79,7 @@ class ModelReport(base_component.BaseComponent):
         run_date: str,
         window_days: int,
         model_config: DeepFMConfig,
-        train_config: TrainConfig,
+        train_config: FitConfig,
         evaluator_config: EvaluatorConfig,
     ) -> None:
         super().__init__(

@@ -23,8 +23,8 @@ from components.pusher.executor import pushed_version
 from components.ratings_example_gen import counts
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.report import Report
-from components.trainer.config import TrainConfig
 from components.trainer.history import read_history
+from components.trainer.method import read_fit_config
 from components.trainer.start import Start
 
 _SOFTWARE = {"TFX": "tfx", "TensorFlow": "tensorflow", "Keras": "keras"}
@@ -48,7 +48,7 @@ class Executor(base_executor.BaseExecutor):
             example_gen=example_gen,
             days=example_gen.days(exec_properties),
             model=DeepFMConfig.from_json(exec_properties["model_config"]),
-            train=TrainConfig.from_json(exec_properties["train_config"]),
+            train=read_fit_config(exec_properties["train_config"]),
             evaluator=EvaluatorConfig.from_json(exec_properties["evaluator_config"]),
             counts=counts.read(inputs["rejected_rows"].uri),
             data=DataReport.read(inputs["data_blessing"].uri),

@@ -13,8 +13,8 @@ from components.ratings_example_gen.config import ExampleGenConfig, RunDays
 from components.ratings_example_gen.counts import RowCounts
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
-from components.trainer.config import TrainConfig
 from components.trainer.history import Epoch, best_epoch
+from components.trainer.method import FitConfig
 from components.trainer.start import Start
 
 
@@ -26,7 +26,7 @@ class Findings:
     example_gen: ExampleGenConfig
     days: RunDays | None  # None of a flat dataset
     model: DeepFMConfig
-    train: TrainConfig
+    train: FitConfig
     evaluator: EvaluatorConfig
     counts: dict[str, RowCounts]  # by file
     data: DataReport

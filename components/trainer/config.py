@@ -21,6 +21,7 @@ class TrainConfig(JsonConfig):
     RUN_FN: ClassVar = "components.trainer.run_fn"  # module of the training
     FITTED_SPLITS: ClassVar = (SPLITS[TRAIN],)  # whose rows the weights are fitted to
 
+    method: str = "gradient"  # and no other: it tells this configuration from that of another method
     batch_size: int = 4096  # rows, at least 1
     epochs: int = 14  # at most; at least 1
     patience: int = 3  # epochs without a better validation RMSE before training stops, at least 1
@@ -33,6 +34,8 @@ class TrainConfig(JsonConfig):
     block_rows: int = 4_000_000  # rows shuffled together, and held in memory; at least 1
 
     def __post_init__(self) -> None:
+        if self.method != "gradient":
+            raise ValueError(f"`method` must be 'gradient', got {self.method!r}")
         for name in ("batch_size", "epochs", "warm_epochs", "patience", "learning_rate", "block_rows"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")

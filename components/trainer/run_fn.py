@@ -11,8 +11,8 @@ from components.deepfm.config import DeepFMConfig
 from components.deepfm.model import build_model
 from components.trainer.batches import Batches
 from components.trainer.config import TrainConfig
-from components.trainer.model_files import begin, write
 from components.trainer.history import HISTORY_FILE, VALIDATION_RMSE
+from components.trainer.model_files import begin, write
 from components.trainer.transformed import Transformed
 
 
@@ -52,9 +52,7 @@ def run_fn(fn_args: FnArgs) -> None:
         rating_mean=rating_mean,
         seed=config.seed,
     )
-    start = begin(
-        model, model_config, transformed, fn_args, cold=config.cold, share=config.warm_share
-    )
+    start = begin(model, model_config, transformed, fn_args, cold=config.cold, share=config.warm_share)
     if start.version is not None:
         config = dataclasses.replace(config, epochs=config.warm_epochs)
     steps = -(-rows // config.batch_size)
