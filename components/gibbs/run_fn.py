@@ -146,7 +146,7 @@ class _Watch:
         """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
         ratings = chain.ratings
         assign_drift(self._drift, ratings, chain.drift.means, chain.drift.slope)
-        said = chain.rating_mean + predict(
+        said: np.ndarray = chain.rating_mean + predict(
             self._users.completed(chain.users.mean, ratings.user_counts > 0),
             self._movies.completed(chain.movies.sample, ratings.movie_counts > 0),
             self._user,

@@ -1,6 +1,6 @@
 import pytest
 
-from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
+from components.deepfm.config import PAIRWISE_ARCHITECTURES, TWO_SIDED, DeepFMConfig
 from components.deepfm.fields import CategoricalField, NumericField
 from schema import features
 
@@ -28,6 +28,8 @@ def make_config():
     def make(architecture, **changes):
         if architecture in PAIRWISE_ARCHITECTURES:
             changes = {"categorical": (features.UID.name, features.MID.name), "numeric": (), **changes}
+        if architecture == TWO_SIDED:
+            changes = {"drift_seconds": (60.0, 86_400.0), **changes}
         return DeepFMConfig(
             architecture=architecture, **{"embedding_dim": 4, "hidden_units": (8, 4), **changes}
         )

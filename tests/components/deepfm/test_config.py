@@ -13,7 +13,17 @@ from schema import features
         (
             {"architecture": "fm"},
             "`architecture` must be one of 'first_order', 'second_order', 'deep', 'deepfm', 'gmf', 'mlp', "
-            "'neumf', got 'fm'",
+            "'neumf', 'two_sided', got 'fm'",
+        ),
+        ({"architecture": "two_sided"}, "`drift_seconds` must be positive times for `architecture`"),
+        ({"drift_seconds": (60.0,)}, "`drift_seconds` must be positive times for `architecture`"),
+        (
+            {"architecture": "two_sided", "drift_seconds": (60.0, 0.0)},
+            "`drift_seconds` must be positive times for `architecture` 'two_sided', and none for others, got",
+        ),
+        (
+            {"architecture": "two_sided", "drift_seconds": (60.0,), "categorical": (features.UID.name,)},
+            "`categorical` must name both ids for `architecture` 'two_sided', got",
         ),
         ({"embedding_dim": -1}, "`embedding_dim` must be positive, got -1"),
         ({"hidden_units": ()}, "`hidden_units` must be one or more positive sizes, got ()"),

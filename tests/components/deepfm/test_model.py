@@ -4,7 +4,7 @@ import pytest
 
 from components.deepfm.config import ARCHITECTURES
 from components.deepfm.embedding import FieldEmbedding
-from components.deepfm.model import build_model
+from components.deepfm.model import build_model, deep_part
 from schema import features
 
 
@@ -57,15 +57,41 @@ def test_learns_and_is_saved_and_loaded(architecture, build, tmp_path):
     model = build(architecture)
     batch = _batch(model)
     before = np.sqrt(np.mean((model(batch) - _ratings(batch)) ** 2))
-    weights = model.get_weights()
+    weights = [weight.numpy() for weight in model.trainable_weights]
     _train(model)
-    assert all(np.any(a != b) for a, b in zip(weights, model.get_weights(), strict=True))
+    assert all(np.any(a != b) for a, b in zip(weights, model.trainable_weights, strict=True))
     predictions = model(batch).numpy()
     assert predictions.shape == (64,)
     assert np.sqrt(np.mean((predictions - _ratings(batch)) ** 2)) < before - 0.01
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(batch).numpy(), predictions)
+
+
+def test_two_sided_is_the_sum_of_its_parts(build):
+    model = build("two_sided", clip_rating=False)
+    parts = ("user_first_order", "movie_first_order", "second_order", "deep_output", "user_drift")
+    model.get_layer("user_drift").slope.assign(0.5)
+    model.get_layer("user_drift").since.assign(np.zeros(12))
+    outputs = keras.Model(model.input, [model.get_layer(name).output for name in parts])
+    batch = _batch(model)
+    np.testing.assert_allclose(
+        model(batch), 3.5 + np.concatenate(outputs(batch), axis=1).sum(axis=1), atol=1e-5
+    )
+    user, movie = (
+        keras.Model(model.input, model.get_layer(name).output)(batch).numpy() for name in ("user", "movie")
+    )
+    assert user.shape == (64, 4)
+    np.testing.assert_allclose(np.ravel(outputs(batch)[2]), np.sum(user * movie, axis=1), atol=1e-6)
+
+
+def test_the_deep_part_of_two_sided_by_itself(build):
+    model = build("two_sided")
+    batch = _batch(model)
+    seen = keras.Model(model.input, model.get_layer("sides").output)(batch)
+    expected = keras.Model(model.input, model.get_layer("deep_output").output)(batch)
+    assert seen.shape == (64, 2 * 4 + 3)
+    np.testing.assert_array_equal(deep_part(model)(seen), expected)
 
 
 def test_is_the_sum_of_its_parts(build):

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from components.gibbs.drift import Drift
+from components.gibbs.ratings import Ratings
+
+USERS, EACH = 150, 60
+SECONDS = (600.0, 1_000_000.0)
+VARIANCES = (0.09, 0.16)
+SLOPE = -0.08
+PRECISION = 25.0  # of the noise
+
+
+@pytest.fixture(scope="module")
+def world():
+    rng = np.random.default_rng(11)
+    n = USERS * EACH
+    time = 978_300_000 + np.cumsum(
+        rng.exponential(20_000, (USERS, EACH)) * rng.integers(0, 2, (USERS, EACH)), 1
+    )
+    ratings = Ratings.of(
+        user=np.repeat(np.arange(USERS), EACH),
+        movie=np.tile(np.arange(EACH), USERS),
+        rating=np.zeros(n),
+        time=time.ravel(),
+        users=USERS + 1,  # one without a rating
+        movies=EACH,
+    )
+    truth = SLOPE * np.log1p((ratings.time - np.repeat(ratings.time[::EACH], EACH)) / 86_400)
+    for constant, variance in zip(SECONDS, VARIANCES, strict=True):
+        for user in range(USERS):
+            part = slice(user * EACH, (user + 1) * EACH)
+            apart = np.abs(ratings.time[part, None] - ratings.time[None, part])
+            covariance = variance * np.exp(-apart / constant)
+            truth[part] += rng.multivariate_normal(np.zeros(EACH), covariance, method="eigh")
+    residuals = (truth + rng.normal(size=n) / np.sqrt(PRECISION)).astype(np.float32)
+    return ratings, truth, residuals
+
+
+def test_finds_paths_slope_and_variances(world):
+    ratings, truth, residuals = world
+    drift = Drift(ratings, SECONDS, np.random.default_rng(0))
+    precisions = np.full(len(ratings), PRECISION, np.float32)
+    means, slopes, variances = 0.0, [], []
+    for sweep in range(150):
+        drift.draw(residuals, precisions)
+        if sweep >= 50:
+            means = means + (drift.means.sum(axis=0) + drift.slope * drift.tenure) / 100
+            slopes.append(drift.slope)
+            variances.append(list(drift.variances))
+    assert np.mean(slopes) == pytest.approx(SLOPE, abs=0.06)
+    np.testing.assert_allclose(np.mean(variances, axis=0), VARIANCES, rtol=0.25)
+    error = np.sqrt(np.mean((means - truth) ** 2))
+    assert error < 0.13  # the noise has 0.2, the drift itself 0.55
+
+
+def test_returns_what_it_has_drawn(world):
+    ratings, _, residuals = world
+    drift = Drift(ratings, SECONDS, np.random.default_rng(0))
+    found = drift.draw(residuals, np.full(len(ratings), PRECISION, np.float32))
+    # Rows of one user at one time differ by nothing: not by slope, nor by a path.
+    same = (np.diff(ratings.user) == 0) & (np.diff(ratings.time) == 0)
+    assert same.any()
+    np.testing.assert_allclose(np.diff(found)[same], 0, atol=1e-6)
+    assert drift.tenure[::EACH].tolist() == [0.0] * USERS
