@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import fsspec
+import keras
 import numpy as np
 import pytest
 import s3fs
@@ -23,6 +24,7 @@ from components.evaluator.eval_config import eval_config
 from components.served_model.properties import BASELINE_VERSION
 from components.trainer.config import TrainConfig
 from components.trainer.executor import COLD_REASON
+from components.trainer.export import export
 from components.trainer.run_fn import run_fn
 from components.transform.config import TransformConfig
 from components.transform.preprocessing import preprocessing_fn
@@ -34,6 +36,7 @@ StandardOptions.DEFAULT_RUNNER = "FnApiRunner"
 
 TRAIN_ROWS, VALID_ROWS = 240, 60
 MAX_GENRES = 3
+FIRST_TIMESTAMP = 956703932  # 2000-04-25 23:05:32 UTC
 
 
 def raw_rows():
@@ -57,7 +60,7 @@ def raw_rows():
                 features.AGE.name: (1, 25, 56)[u % 3],
                 features.OCCUPATION.name: u % 5,
                 features.ZIP.name: zips[u % 4],
-                features.TIMESTAMP.name: 956703932 + 3600 * number,
+                features.TIMESTAMP.name: FIRST_TIMESTAMP + 3600 * number,
                 features.RATING.name: float(1 + (u + m) % 5),
             }
         )
@@ -153,6 +156,26 @@ def train(data, tmp_path_factory):
 def trained(train):
     """A folder with the `model` and the `run` of two epochs."""
     return train()
+
+
+@pytest.fixture(scope="session")
+def timed(data, tmp_path_factory):
+    """A folder with the export of a model that reads the moment of the question, and no weights.
+
+    rating = hours since the first row + index of the movie/64; a missing timestamp counts as 1,000 hours.
+    """
+    timestamp, mid = (
+        keras.Input((), dtype="int64", name=name)
+        for name in (features.TIMESTAMP.name, features.MID.index_name)
+    )
+    hours = keras.ops.where(
+        keras.ops.equal(timestamp, features.MISSING_INT), 1000, (timestamp - FIRST_TIMESTAMP) // 3600
+    )
+    rating = keras.ops.cast(hours, "float32") + keras.ops.cast(mid, "float32") / 64
+    model = keras.Model({timestamp.name: timestamp, mid.name: mid}, rating)
+    folder = tmp_path_factory.mktemp("timed")
+    export(model, tft.TFTransformOutput(str(data.folder / "graph")), str(folder))
+    return folder
 
 
 @pytest.fixture

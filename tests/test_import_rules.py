@@ -19,7 +19,9 @@ NAMES = {
 }
 FEATURES_FILE = "schema/features.py"
 NO_FEATURE = {
-    ("serving/client/logic.py", "uid"),  # the argument of `Client.rank` that an error names
+    # Arguments of `Client.rank` that an error names.
+    ("serving/client/logic.py", "uid"),
+    ("serving/client/logic.py", "timestamp"),
 }
 
 

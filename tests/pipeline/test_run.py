@@ -34,6 +34,7 @@ NODES = (
     "ModelReport",
 )
 RATINGS = 12_000
+MOMENT = 1_000_000_000  # 2001-09-09 01:46:40 UTC
 
 
 @pytest.fixture(scope="module")
@@ -176,15 +177,15 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
     version = Path(summary["serving_dir"], "1")
     tables = catalogue.Catalogue.load(version / catalogue.FOLDER)
     with SessionModel(version) as model:
-        predicted = model.run("predict", tables.predict_inputs([1, 1], [1, 2]))[features.RATING.name]
-        ranked = model.run("rank", tables.rank_inputs(1, tables.mids))
+        predicted = model.run("predict", tables.predict_inputs([1, 1], [1, 2], MOMENT))[features.RATING.name]
+        ranked = model.run("rank", tables.rank_inputs(1, tables.mids, MOMENT))
     server = project.start("serve", "--model_base_path", summary["serving_dir"], "--port", "0")
     try:
         assert "the local stand-in" in server.stdout.readline()
         # Its log goes the same way.
         ready = next(line for line in server.stdout if line.startswith("serving"))
         assert "serving deepfm version 1 at" in ready
-        ask = ("--target", ready.split()[-1])
+        ask = ("--target", ready.split()[-1], "--time", "2001-09-09T01:46:40")
         status, printed = project.deepfm("predict", "--uid", "1", "--mid", "1", "--mid", "2", *ask)
         assert status == 0, printed
         for mid, rating in zip((1, 2), predicted, strict=True):

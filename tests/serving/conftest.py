@@ -30,8 +30,8 @@ def _spec(feature, batch):
 
 class StandInModel(tf.Module):
     """rating = bias + (uid mod 4)/4 + (mid mod 8)/8 + genres/16 + (gender is F)/2
-    + age/1024 + occupation/2048 + (length of zip)/4096 + timestamp/8192, each exact in float32; missing ages and
-    occupations count as -1, timestamps of 1024 and more (whatever "now" is) and missing ones as 0.
+    + age/1024 + occupation/2048 + (length of zip)/4096 + timestamp/8192, each exact in float32; missing ages
+    and occupations count as -1, timestamps from 1024 on, such as those of now, and missing ones as 0.
 
     Args:
         bias: The rating's part that tells one version from another.

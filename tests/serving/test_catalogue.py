@@ -5,7 +5,7 @@ from schema import features
 from serving import catalogue
 from serving.catalogue import Catalogue
 
-UID, MID = features.UID.name, features.MID.name
+UID, MID, TIMESTAMP = features.UID.name, features.MID.name, features.TIMESTAMP.name
 GENDER, AGE = features.GENDER.name, features.AGE.name
 OCCUPATION, ZIP = features.OCCUPATION.name, features.ZIP.name
 GENRES, TITLE = features.GENRES.name, features.TITLE.name
@@ -54,9 +54,13 @@ def test_inputs_of_the_signatures(known):
     predict = known.predict_inputs([1, 2], [10, 20])
     assert sorted(predict) == sorted(feature.name for feature in features.SERVED)
     assert all(len(value) == 2 for value in predict.values())
-    rank = known.rank_inputs(2, [10, 20, 30])
+    assert predict[TIMESTAMP].tolist() == [-1, -1]
+    assert known.predict_inputs([1, 2], [10, 20], [5, 6])[TIMESTAMP].tolist() == [5, 6]
+    assert known.predict_inputs([1, 2], [10, 20], 7)[TIMESTAMP].tolist() == [7, 7]
+    rank = known.rank_inputs(2, [10, 20, 30], 7)
+    assert rank[TIMESTAMP].tolist() == [7]
     assert {name: len(value) for name, value in rank.items()} == {
-        UID: 1, GENDER: 1, AGE: 1, OCCUPATION: 1, ZIP: 1, MID: 3, GENRES: 3,
+        UID: 1, GENDER: 1, AGE: 1, OCCUPATION: 1, ZIP: 1, MID: 3, GENRES: 3, TIMESTAMP: 1,
     }  # fmt: skip
 
 
@@ -74,6 +78,7 @@ def test_an_empty_catalogue_knows_nothing():
     nothing = Catalogue.empty()
     assert _lists(nothing.predict_inputs([1], [10])) == {
         UID: [1], GENDER: [b""], AGE: [-1], OCCUPATION: [-1], ZIP: [b""], MID: [10], GENRES: [[b""]],
+        TIMESTAMP: [-1],
     }  # fmt: skip
     assert nothing.titles([10]) == [""]
     assert nothing.mids.tolist() == []

@@ -44,6 +44,13 @@ def test_predict(model, movie_catalogue):
     ]
 
 
+def test_the_moment_of_a_pair_and_of_a_ranking(model, movie_catalogue):
+    known, early = model.run("predict", movie_catalogue.predict_inputs([1, 1], [8, 8], [-1, 512]))[RATING]
+    assert early == known + 512 / 8192
+    ranked = model.run("rank", movie_catalogue.rank_inputs(1, [8, 16], 512))[RATING]
+    assert ranked.tolist() == [early, early]
+
+
 def test_rank_is_stable(model, movie_catalogue):
     outputs = model.run("rank", movie_catalogue.rank_inputs(0, [8, 1193, 16, 661, 24]))
     assert outputs[MID].tolist() == [661, 1193, 8, 16, 24]
@@ -86,7 +93,7 @@ def test_unknown_signature(model):
 
 def test_missing_and_extra_inputs(model, pair):
     del pair[AGE]
-    with pytest.raises(errors.InvalidRequest, match=f"7!=7.*extra: {{x}}. Missing but required: {{{AGE}}}"):
+    with pytest.raises(errors.InvalidRequest, match=f"8!=8.*extra: {{x}}. Missing but required: {{{AGE}}}"):
         model.run("predict", {**pair, "x": np.array([1])})
 
 

@@ -79,6 +79,16 @@ def test_the_stable_version_answers(deepfm, target):
     ]
 
 
+def test_the_moment_that_is_asked_about(deepfm, target):
+    early = ("--time", "1970-01-01T00:17:03")  # 1,023 seconds are 0.12 stars
+    status, lines = deepfm(*PREDICT, *early, *target)
+    assert (status, lines[1].split()[-1]) == (0, f"{1 + BASE + 1023 / 8192:.2f}")
+    status, lines = deepfm("rank", "--uid", "1", *early, *target)
+    assert (status, lines[2].split()[-1]) == (0, f"{1 + BASE + 1023 / 8192:.2f}")
+    status, lines = deepfm(*PREDICT, "--time", "1969-12-31", *target)
+    assert (status, lines) == (1, ["--time must be from 1970 to 2099, got 1969-12-31 00:00:00"])
+
+
 @pytest.mark.parametrize(
     ("uid", "options", "version"),
     [

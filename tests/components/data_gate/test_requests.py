@@ -18,6 +18,7 @@ USERS = {
     features.AGE.name: np.array([25, -1]),
     features.OCCUPATION.name: np.array([3, 4]),
     features.ZIP.name: np.array([b"", b"02139"], object),
+    features.TIMESTAMP.name: np.array([1046454591, 1046454592]),  # says nothing of users, and is not read
 }
 MOVIES = {
     features.MID.name: np.array([10, 20]),
@@ -39,6 +40,7 @@ def example():
     values = found.features.feature
     values[features.UID.name].int64_list.value.append(7)
     values[features.GENDER.name].bytes_list.value.append(b"M")
+    values[features.TIMESTAMP.name].int64_list.value.append(1046454593)
     values[features.GENRES.name].bytes_list.value.extend([b"War", b"Drama"])
     return found.SerializeToString()
 

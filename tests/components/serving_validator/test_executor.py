@@ -17,13 +17,22 @@ from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS, Ca
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
 from components.served_model.properties import BASELINE_VERSION, TRAIN_STATISTICS, TRAINING_IDENTITY
 from components.serving_validator.config import ServingValidatorConfig
-from components.serving_validator.executor import Executor, _ask_and_check, build_warmup, check
+from components.serving_validator.executor import (
+    Executor,
+    Questions,
+    _ask_and_check,
+    build_requests,
+    build_warmup,
+    check,
+)
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
 from schema import features
 from serving import catalogue, rated, versions, warmup
 
-RATING, MID = features.RATING.name, features.MID.name
+RATING, MID, TIMESTAMP = features.RATING.name, features.MID.name, features.TIMESTAMP.name
+RECORDS = np.array([b"x", b"y", b"z"], object)
+QUESTIONS = Questions(np.array([5, 6, 7]), np.array([8, 9, 10]), np.array([500, 600, 700]))
 DAYS = {
     "training": ["2000-04-25", "2003-02-21"],
     "evaluation": ["2003-02-22", "2003-02-28"],
@@ -350,13 +359,35 @@ def test_a_broken_environment_leaves_no_verdict(validate, installed, tmp_path):
 
 
 def test_warm_up_requests_grow_and_take_every_signature():
-    tables = catalogue.Catalogue.empty()
-    ids = np.array([5, 6, 7])
-    built = build_warmup(np.array([b"x", b"y", b"z"], object), ids, ids, tables, 2)
+    built = build_warmup(RECORDS, QUESTIONS, catalogue.Catalogue.empty(), 2)
     assert [name for name, _ in built] == ["serving_default", "predict", "rank"] * 2
     assert built[3][1]["examples"].tolist() == [b"x", b"y"]
-    assert built[4][1][features.MID.name].tolist() == [5, 6]
+    assert built[4][1][MID].tolist() == [8, 9]
+    assert built[4][1][TIMESTAMP].tolist() == [500, 600]
     assert built[5][1][features.UID.name].tolist() == [6]
+    assert built[5][1][TIMESTAMP].tolist() == [600]
+
+
+def test_requests_ask_about_the_moments_of_the_examples():
+    table = pa.table(
+        {MID: [1, 2], features.TITLE.name: ["A", "B"], features.GENRES.name: [[], []]}, catalogue.MOVIES
+    )
+    tables = catalogue.Catalogue(table, catalogue.USERS.empty_table())
+    asked = build_requests(RECORDS, QUESTIONS, tables, CONFIG)
+    assert {
+        name: one.inputs[TIMESTAMP].tolist() for name, one in asked.items() if TIMESTAMP in one.inputs
+    } == {
+        "predict": [500, 600, 700],
+        "one": [500],
+        "unknown": [-1],
+        "empty": [],
+        "oversized": [500, 600, 700, 500, 600],
+        "rank": [500],
+        "rank_as_predict": [500, 500],
+        "rank_unknown": [-1],
+    }
+    assert asked["rank"].inputs[features.UID.name].tolist() == [5]
+    assert asked["oversized"].inputs[MID].tolist() == [8, 9, 10, 8, 9]
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path):

@@ -1,12 +1,9 @@
 """The signatures of a model that reads the moment of a question; its ratings can be worked out by hand."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform as tft
 
-from components.trainer.export import export
 from schema import features
 from serving.saved_model import SessionModel
 
@@ -15,19 +12,8 @@ MID, RATING, TIMESTAMP = features.MID.name, features.RATING.name, features.TIMES
 
 
 @pytest.fixture(scope="module")
-def model(data, tmp_path_factory):
-    """rating = hours since FIRST + index of the movie/64; a missing timestamp counts as 1,000 hours."""
-    timestamp, mid = (
-        keras.Input((), dtype="int64", name=name) for name in (TIMESTAMP, features.MID.index_name)
-    )
-    hours = keras.ops.where(
-        keras.ops.equal(timestamp, features.MISSING_INT), 1000, (timestamp - FIRST) // 3600
-    )
-    rating = keras.ops.cast(hours, "float32") + keras.ops.cast(mid, "float32") / 64
-    folder = str(tmp_path_factory.mktemp("timed"))
-    reading = keras.Model({TIMESTAMP: timestamp, features.MID.index_name: mid}, rating)
-    export(reading, tft.TFTransformOutput(str(data.folder / "graph")), folder)
-    with SessionModel(folder) as loaded:
+def model(timed):
+    with SessionModel(timed) as loaded:
         yield loaded
 
 

@@ -69,13 +69,11 @@ def _check_signatures(folder, data):
         np.testing.assert_allclose(served, expected, atol=1e-5)
         served = model.run("predict", request(rows))[features.RATING.name]
         np.testing.assert_allclose(served, expected, atol=1e-5)
-        one_user = [
-            {**row, **{f.name: rows[0][f.name] for f in (features.UID, *features.USER_FEATURES)}}
-            for row in rows
-        ]
+        once = (features.UID, *features.USER_FEATURES, features.TIMESTAMP)
+        one_user = [{**row, **{f.name: rows[0][f.name] for f in once}} for row in rows]
         expected = model.run("predict", request(one_user))[features.RATING.name]
         tensors = request(one_user)
-        for feature in (features.UID, *features.USER_FEATURES):
+        for feature in once:
             tensors[feature.name] = tensors[feature.name][:1]
         ranked = model.run("rank", tensors)
         order = np.argsort(-expected, kind="stable")

@@ -50,6 +50,15 @@ def serving(trained, data, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def timed_serving(timed, data, tmp_path_factory):
+    """The serving folder of a model that reads the moment of the question."""
+    folder = tmp_path_factory.mktemp("timed") / "serving"
+    version = versions.publish(timed, folder, fingerprint="timed")
+    catalogue.write(*tables(data.rows), folder / str(version) / catalogue.FOLDER)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def known(serving):
     """The version's catalogue."""
     return catalogue.Catalogue.load(serving / "1" / catalogue.FOLDER)

@@ -1,17 +1,20 @@
+import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from typer.testing import CliRunner
 
 from pipeline import cli
 from schema import features
 from serving import versions
 
-UID, MID = features.UID.name, features.MID.name
+UID, MID, TIMESTAMP = features.UID.name, features.MID.name, features.TIMESTAMP.name
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def test_an_input_whose_rows_are_all_rejected_fails_and_shows_them(deepfm, servi
     status, printed = deepfm(*command, *options)
     assert status == 1
     assert "2 rows read, 2 rejected (uid_negative 1, uid_missing 1)" in printed
-    assert "no row has proper ids; out/_rejected has all of them, with the reason" in printed
+    assert "every row was rejected; out/_rejected has all of them, with the reason" in printed
     assert pq.read_table(tmp_path / "out" / "_rejected")["reason"].to_pylist() == [
         "uid_negative",
         "uid_missing",
@@ -135,6 +138,87 @@ def test_an_input_without_rows_is_answered_by_none(deepfm, serving, tmp_path, op
     assert status == 0, printed
     assert "0 rows read, 0 rejected" in printed
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["_rejected"]
+
+
+@pytest.fixture(scope="module")
+def of_movies(data):
+    """What each movie adds to the rating of the model that reads moments."""
+    rows = zip(data.rows, data.transformed, strict=True)
+    return {row[MID]: transformed[features.MID.index_name] / 64 for row, transformed in rows}
+
+
+def test_a_pair_has_its_own_moment_or_that_of_the_run(deepfm, timed_serving, of_movies, tmp_path):
+    (tmp_path / "in").mkdir()
+    first, movie = 956703932, next(iter(of_movies))
+    moments = [first + 3600, None, first + 7200, 978300760000]
+    pq.write_table(pa.table({UID: [1] * 4, MID: [movie] * 4, TIMESTAMP: moments}), "in/a.parquet")
+    pq.write_table(pa.table({UID: [1], MID: [movie]}), "in/b.parquet")
+    command = ("batch", "--model_base_path", str(timed_serving), "--time", "2000-04-26T02:05:32")
+    status, printed = deepfm(*command, "--input", "in", "--output", "out")
+    assert status == 0, printed
+    assert "5 rows read, 2 rejected (timestamp_missing 1, timestamp_too_large 1)" in printed
+    answered = [pq.read_table(path).to_pylist() for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    assert [[row["prediction"] - of_movies[movie] for row in rows] for rows in answered] == [[1, 2], [3]]
+    assert [row[TIMESTAMP] for row in answered[0]] == [first + 3600, first + 7200]
+
+
+def test_the_moment_of_a_run_is_now_if_not_given(deepfm, timed_serving, of_movies, tmp_path):
+    before, movie = time.time(), next(iter(of_movies))
+    pq.write_table(pa.table({UID: [1], MID: [movie]}), "in.parquet")
+    command = ("batch", "--model_base_path", str(timed_serving), "--input", "in.parquet", "--output", "out")
+    status, printed = deepfm(*command)
+    assert status == 0, printed
+    (rating,) = pq.read_table("out")["prediction"].to_pylist()
+    assert before - 3700 <= 956703932 + 3600 * (rating - of_movies[movie]) <= time.time()
+
+
+def test_rankings_are_of_the_moment_of_the_run(deepfm, timed_serving, of_movies, tmp_path):
+    pq.write_table(pa.table({UID: [1, 2]}), tmp_path / "in.parquet")
+    command = ("batch", "--model_base_path", str(timed_serving), "--input", "in.parquet", "--top", "2")
+    status, printed = deepfm(*command, "--time", "2000-04-26T02:05:32", "--output", "out")
+    assert status == 0, printed
+    best = [3 + added for added in sorted(of_movies.values())[:-3:-1]]
+    assert pq.read_table("out")["prediction"].to_pylist() == best * 2
+
+
+class Older(tf.Module):
+    """A model as it was before requests carried a timestamp: rating = uid/2 + mid/4."""
+
+    def rate(self, **raw):
+        return {features.RATING.name: tf.cast(raw[UID], tf.float32) / 2 + tf.cast(raw[MID], tf.float32) / 4}
+
+    def rank(self, **raw):
+        rated = self.rate(**raw)[features.RATING.name]
+        order = tf.argsort(rated, direction="DESCENDING", stable=True)
+        return {MID: tf.gather(raw[MID], order), features.RATING.name: tf.gather(rated, order)}
+
+
+def test_an_older_version_is_not_told_the_moment(deepfm, serving, tmp_path):
+    specs = {
+        feature.name: tf.TensorSpec(
+            [None, None] if feature.multivalent else [None],
+            tf.int64 if feature.dtype is features.Dtype.INT64 else tf.string,
+            feature.name,
+        )
+        for feature in (features.UID, features.MID, *features.USER_FEATURES, *features.MOVIE_FEATURES)
+    }
+    older = Older()
+    signatures = {
+        name: tf.function(function).get_concrete_function(**specs)
+        for name, function in (("predict", older.rate), ("rank", older.rank))
+    }
+    tf.saved_model.save(older, str(tmp_path / "model"), signatures)
+    shutil.copytree(serving / "1" / "assets.extra", tmp_path / "model" / "assets.extra")
+    versions.publish(tmp_path / "model", tmp_path / "base", fingerprint="older")
+    pq.write_table(pa.table({UID: [1, 2], MID: [2, 3], TIMESTAMP: [5, 6]}), tmp_path / "in.parquet")
+    command = ("batch", "--model_base_path", "base", "--input", "in.parquet", "--output")
+    status, printed = deepfm(*command, "rated")
+    assert status == 0, printed
+    assert pq.read_table("rated")["prediction"].to_pylist() == [1.0, 1.75]
+    status, printed = deepfm(*command, "ranked", "--top", "1")
+    assert status == 0, printed
+    best = max(pq.read_table("model/assets.extra/catalogue/movies.parquet")[MID].to_pylist())
+    assert pq.read_table("ranked")["prediction"].to_pylist() == [0.5 + best / 4, 1 + best / 4]
 
 
 def test_the_version_that_is_told(deepfm, serving, tmp_path):

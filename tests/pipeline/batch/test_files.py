@@ -12,7 +12,7 @@ from pipeline.batch import files
 from pipeline.batch.scoring import Block
 from schema import features
 
-UID, MID = features.UID.name, features.MID.name
+UID, MID, TIMESTAMP = features.UID.name, features.MID.name, features.TIMESTAMP.name
 
 
 def write(path, rows, **options):
@@ -28,16 +28,16 @@ def test_parts_are_the_row_groups_of_all_files_in_order(tmp_path):
     write(tmp_path / "in" / "_hidden.parquet", 9)
     (tmp_path / "in" / "notes.txt").write_text("")
     expected = [files.Part(str(a), 0, 0), files.Part(str(a), 1, 2), files.Part(str(a), 2, 4)]
-    parts, rows = files.find_parts(tmp_path / "in", [UID], [])
+    parts, rows = files.find_parts(tmp_path / "in", [UID], [], [])
     assert (parts[:3], rows) == (expected, 8)
     assert files.Part(str(b), 0, 5) in parts
-    assert files.find_parts(tmp_path / "in" / "a*.parquet", [UID], []) == (expected, 5)
-    assert files.find_parts(a, [UID], []) == (expected, 5)
+    assert files.find_parts(tmp_path / "in" / "a*.parquet", [UID], [], []) == (expected, 5)
+    assert files.find_parts(a, [UID], [], []) == (expected, 5)
 
 
 def test_a_name_with_the_marks_of_a_pattern_is_a_file_first(tmp_path):
     path = write(tmp_path / "day[1].parquet", 2)
-    assert files.find_parts(path, [UID], []) == ([files.Part(str(path), 0, 0)], 2)
+    assert files.find_parts(path, [UID], [], []) == ([files.Part(str(path), 0, 0)], 2)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ def test_a_name_with_the_marks_of_a_pattern_is_a_file_first(tmp_path):
         ("bare", "bare holds no"),
         ("bare/text", "text cannot be read as Parquet"),
         ("one.parquet", r"must have one column `mid`, got \['uid'\]"),
+        ("twice.parquet", r"must have at most one column `timestamp`, got \['uid', 'mid', 'timestamp', 't"),
         ("rated.parquet", "has a column `prediction`, which the output is to have; rename it"),
     ],
 )
@@ -56,8 +57,10 @@ def test_what_is_no_input(tmp_path, source, said):
     (tmp_path / "bare" / "text").write_text("uid,mid\n")
     pq.write_table(pa.table({UID: [1]}), tmp_path / "one.parquet")
     pq.write_table(pa.table({UID: [1], MID: [1], "prediction": [1.0]}), tmp_path / "rated.parquet")
+    twice = pa.table([[1]] * 4, names=[UID, MID, TIMESTAMP, TIMESTAMP])
+    pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(files.InputError, match=said):
-        files.find_parts(tmp_path / source, [UID, MID], ["prediction"])
+        files.find_parts(tmp_path / source, [UID, MID], [TIMESTAMP], ["prediction"])
 
 
 def test_a_row_group_is_read_in_blocks(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from pipeline.batch import ids
 from schema import features
 
-UID, MID = features.UID, features.MID
+UID, MID, TIMESTAMP = features.UID, features.MID, features.TIMESTAMP
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,20 @@ UID, MID = features.UID, features.MID
 )  # fmt: skip
 def test_each_fault(column, faults):
     assert ids.faults(pa.table({UID.name: column}), [UID]).to_pylist() == faults
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
+def test_a_moment_in_milliseconds_is_too_large(kind):
+    column = pa.array([0, 978300760, 4102444799, 4102444800, 978300760000, None], kind)
+    assert ids.faults(pa.table({TIMESTAMP.name: column}), [TIMESTAMP]).to_pylist() == [
+        None, None, None, "timestamp_too_large", "timestamp_too_large", "timestamp_missing",
+    ]  # fmt: skip
+
+
+def test_a_moment_of_a_small_type():
+    column = pa.array([7, -1], pa.int8())
+    faults = ids.faults(pa.table({TIMESTAMP.name: column}), [TIMESTAMP])
+    assert faults.to_pylist() == [None, "timestamp_negative"]
 
 
 def test_the_first_fault_of_a_row_counts():

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from schema import features
-from serving import errors, versions, wire
+from serving import errors, release, versions, wire
 from serving.catalogue import Catalogue
 from serving.client import CanaryRouter, Recommendation, channel, logic
 from serving.protos import predict_pb2, prediction_service_pb2_grpc
 
 UID, MID, RATING = features.UID.name, features.MID.name, features.RATING.name
+TIMESTAMP = features.TIMESTAMP.name
 
 
 @pytest.fixture(params=[False, True], ids=["tensors", "examples"])
@@ -36,6 +37,16 @@ def test_predict(client):
         1 + 3 / 4 + 4 / 8 - 1 / 1024 - 1 / 2048,
     ]
     assert client.predict(np.array([[3, 4]])).tolist() == ratings[2:].tolist()
+
+
+def test_the_moment_of_a_question(client):
+    pairs, (known, other) = [(1, 1193), (6040, 661)], client.predict([(1, 1193), (6040, 661)]).tolist()
+    assert client.predict(pairs, [64, 512]).tolist() == [known + 64 / 8192, other + 512 / 8192]
+    assert client.predict(pairs, 64).tolist() == [known + 64 / 8192, other + 64 / 8192]
+    assert client.predict(pairs, features.MISSING_INT).tolist() == [known, other]
+    assert [movie.rating for movie in client.rank(6040, [661, 8], timestamp=512)] == [
+        movie.rating + 512 / 8192 for movie in client.rank(6040, [661, 8])
+    ]
 
 
 def test_rank_the_catalogue(client):
@@ -64,11 +75,12 @@ def test_excluded_movies_are_not_returned(client, exclude):
 
 def test_parts_give_the_answer_of_the_whole(client, monkeypatch):
     pairs = [(uid, mid) for uid in (1, 3, 6040) for mid in (8, 9, 661, 1193, 16)]
+    moments = range(0, 960, 64)
     mids = [8, 9, 16, 661, 24, 1193, 17]
-    ratings, best = client.predict(pairs).tolist(), client.rank(1, mids)
+    ratings, best = client.predict(pairs, moments).tolist(), client.rank(1, mids)
     assert [entry.mid for entry in best] == [661, 1193, 9, 17, 8, 16, 24]
     monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 2)
-    assert client.predict(pairs).tolist() == ratings
+    assert client.predict(pairs, moments).tolist() == ratings
     assert client.rank(1, mids) == best
     assert client.rank(1, mids, top=3) == best[:3]
 
@@ -94,15 +106,67 @@ def test_nothing_to_ask_is_not_asked(make_client, scripted, movie_catalogue):
 def test_what_is_asked(make_client, scripted, movie_catalogue):
     script = scripted({RATING: np.array([4.0], np.float32)})
     client = make_client(script, catalogue=movie_catalogue, model_name="other", timeout=1.5)
-    assert client.predict([(1, 1193)]).tolist() == [4.0]
+    assert client.predict([(1, 1193)], 1_000_000_000).tolist() == [4.0]
     (request,) = script.requests
     assert script.timeouts == [1.5]
     assert script.specs == [("other", "predict", "")]
     assert request.model_spec.WhichOneof("version_choice") is None
     inputs = {name: wire.decode(tensor) for name, tensor in request.inputs.items()}
     assert sorted(inputs) == sorted(feature.name for feature in features.SERVED)
+    assert inputs[TIMESTAMP].tolist() == [1_000_000_000]
     assert (inputs[UID].tolist(), inputs[MID].tolist()) == ([1], [1193])
     assert inputs[features.GENRES.name].tolist() == [[b"Drama", b"", b""]]
+
+
+def test_without_a_moment_the_question_is_about_now(make_client, scripted, monkeypatch):
+    monkeypatch.setattr("serving.client.logic.time.time", lambda: 1_234_567_890.9)
+    script = scripted()
+    client = make_client(script)
+    client.predict([(1, 2), (3, 4)])
+    client.rank(1, [2, 3])
+    assert [wire.decode(request.inputs[TIMESTAMP]).tolist() for request in script.requests] == [
+        [1_234_567_890, 1_234_567_890],
+        [1_234_567_890],
+    ]
+
+
+@pytest.fixture
+def both_versions(tmp_path, start_server, models, older_model):
+    """A server of version 1, older than timestamps in requests, and of version 2, one star above."""
+    for folder, fingerprint in ((older_model, "one"), (models[2], "two")):
+        versions.publish(folder, tmp_path / "deepfm", fingerprint=fingerprint)
+    release.promote(tmp_path / "deepfm", 1, "first")
+    release.canary(tmp_path / "deepfm", 2, 50, "takes timestamps")
+    return start_server(
+        None,
+        model_config_file=release.write_models_config(tmp_path / "deepfm"),
+        allow_version_labels_for_unavailable_models=True,
+    )
+
+
+def test_a_version_that_takes_no_timestamp_is_asked_without_one(both_versions, movie_catalogue, make_client):
+    target = f"127.0.0.1:{both_versions.port}"
+    with make_client(target=target, catalogue=movie_catalogue, router=_OddUsersTryTheCanary()) as client:
+        # User 1 asks the canary, user 6040 the older version, in one call.
+        assert client.predict([(1, 8), (6040, 8)], 64).tolist() == [
+            2 + 1 / 4 + 1 / 2 + 1 / 1024 + 10 / 2048 + 5 / 4096 + 64 / 8192,
+            1 + 25 / 1024 + 6 / 2048,
+        ]
+        assert [movie.rating for movie in client.rank(6040, [8], timestamp=64)] == [1 + 25 / 1024 + 6 / 2048]
+        assert client.answered == {1, 2}
+
+
+def test_another_refusal_is_not_asked_again(make_client, scripted, monkeypatch):
+    script = scripted()
+
+    def refuse(request, timeout):
+        script.requests.append(request)
+        raise errors.InvalidRequest("Sent extra: {}. Missing but required: {timestamp}.")
+
+    monkeypatch.setattr(script, "answer", refuse)
+    with pytest.raises(errors.InvalidRequest, match="Missing but required"):
+        make_client(script).predict([(1, 2)])
+    assert len(script.requests) == 1
 
 
 def test_many_rows_are_asked_in_parts(make_client, scripted, monkeypatch):
@@ -242,6 +306,13 @@ def test_unexpected_answers(make_client, scripted, outputs, message):
         (lambda client: client.rank([1, 2], mids=[1]), "`uid` must be one id"),
         (lambda client: client.rank(1, mids=[[1]]), r"`mids` must be of shape \[m\], got \[1, 1\]"),
         (lambda client: client.rank(1, mids=[1], top=0), "`top` must be positive, got 0"),
+        (lambda client: client.predict([(1, 2)], [1, 2]), r"`timestamps` must be one or of shape \[1\], got"),
+        (lambda client: client.predict([(1, 2)], 0.5), "`timestamps` must hold 64-bit integers, got 0.5"),
+        (
+            lambda client: client.predict([(1, 2)] * 2, [5, 978300760000]),
+            "`timestamps` must be in seconds since 1970-01-01 UTC, at most 4102444799, got 978300760000",
+        ),
+        (lambda client: client.rank(1, [1], timestamp=-2), "`timestamp` must be in seconds .*, got -2"),
         (lambda client: client.rank(1, mids=[1], exclude=["1"]), "`exclude` must hold 64-bit integers"),
         (lambda client: client.rank(1, mids=[1], exclude={0.5}), "`exclude` must hold 64-bit integers"),
         (lambda client: client.rank(1, [1], exclude=[[1]]), r"`exclude` must be of shape \[m\], got \[1, 1"),

@@ -10,6 +10,7 @@ from serving.client.logic import Deadline
 from serving.errors import DeadlineExceeded
 from serving.protos import example_pb2
 
+MOMENTS = [978300760, features.MISSING_INT]
 KNOWN = f"""
 features {{
   feature {{ key: "{features.UID.name}" value {{ int64_list {{ value: 1 }} }} }}
@@ -22,6 +23,7 @@ features {{
     key: "{features.GENRES.name}"
     value {{ bytes_list {{ value: "Animation" value: "Children's" value: "Musical" }} }}
   }}
+  feature {{ key: "{features.TIMESTAMP.name}" value {{ int64_list {{ value: 978300760 }} }} }}
 }}
 """
 UNKNOWN = f"""
@@ -33,6 +35,7 @@ features {{
   feature {{ key: "{features.OCCUPATION.name}" value {{ int64_list {{ value: -1 }} }} }}
   feature {{ key: "{features.ZIP.name}" value {{ bytes_list {{ value: "" }} }} }}
   feature {{ key: "{features.GENRES.name}" value {{ bytes_list {{ }} }} }}
+  feature {{ key: "{features.TIMESTAMP.name}" value {{ int64_list {{ value: -1 }} }} }}
 }}
 """
 
@@ -57,14 +60,14 @@ def _example(text):
 
 
 def test_pairs_as_examples(client, script):
-    client.predict([(1, 661), (5, 6)])
+    client.predict([(1, 661), (5, 6)], MOMENTS)
     (request,) = script.requests
     assert request.model_spec.signature_name == "serving_default"
     assert _examples(request) == [_example(KNOWN), _example(UNKNOWN)]
 
 
 def test_each_ranked_movie_is_an_example(client, script):
-    client.rank(1, [661, 6], top=1)
+    client.rank(1, [661, 6], top=1, timestamp=MOMENTS[0])
     (request,) = script.requests
     assert request.model_spec.signature_name == "serving_default"
     known, other = _examples(request)
@@ -73,7 +76,8 @@ def test_each_ranked_movie_is_an_example(client, script):
         other.features.feature[features.UID.name].int64_list.value,
         other.features.feature[features.MID.name].int64_list.value,
         other.features.feature[features.GENDER.name].bytes_list.value,
-    ) == ([1], [6], [b"F"])
+        other.features.feature[features.TIMESTAMP.name].int64_list.value,
+    ) == ([1], [6], [b"F"], MOMENTS[:1])
 
 
 class _Counting(Catalogue):
@@ -81,9 +85,9 @@ class _Counting(Catalogue):
 
     made = 0
 
-    def predict_inputs(self, uids, mids):
+    def predict_inputs(self, *asked):
         self.made += 1
-        return super().predict_inputs(uids, mids)
+        return super().predict_inputs(*asked)
 
 
 def test_requests_are_made_when_it_is_their_turn(make_client, script, monkeypatch):

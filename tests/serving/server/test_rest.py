@@ -105,16 +105,19 @@ def _rows(inputs):
 
 
 def test_predict_in_rows(ask, by_grpc, movie_catalogue):
-    inputs = movie_catalogue.predict_inputs([1, 6040], [1193, 8])
+    inputs = movie_catalogue.predict_inputs([1, 6040], [1193, 8], [-1, 512])
     body = {"signature_name": "predict", "instances": _rows(inputs)}
     status, answer = ask("/v1/models/deepfm:predict", body)
     assert status == 200
     np.testing.assert_array_equal(np.float32(answer["predictions"]), by_grpc("predict", inputs)[RATING])
-    assert np.float32(answer["predictions"][0]) == 2.9375 + 1 / 1024 + 10 / 2048 + 5 / 4096
+    assert np.float32(answer["predictions"]).tolist() == [
+        2.9375 + 1 / 1024 + 10 / 2048 + 5 / 4096,
+        2 + 25 / 1024 + 6 / 2048 + 512 / 8192,
+    ]
 
 
 def test_predict_in_columns(ask, by_grpc, movie_catalogue):
-    inputs = movie_catalogue.rank_inputs(1, [661, 1193, 8])
+    inputs = movie_catalogue.rank_inputs(1, [661, 1193, 8], 512)
     body = {"signature_name": "rank", "inputs": _columns(inputs)}
     status, answer = ask("/v1/models/deepfm:predict", body)
     assert (status, list(answer)) == (200, ["outputs"])
@@ -122,6 +125,8 @@ def test_predict_in_columns(ask, by_grpc, movie_catalogue):
     assert answer["outputs"].keys() == expected.keys() == {MID, RATING}
     assert answer["outputs"][MID] == expected[MID].tolist()
     assert sorted(expected[MID]) == [8, 661, 1193]
+    of_now = by_grpc("rank", movie_catalogue.rank_inputs(1, [661, 1193, 8]))[RATING]
+    assert expected[RATING].tolist() == (of_now + 512 / 8192).tolist()
     np.testing.assert_array_equal(np.float32(answer["outputs"][RATING]), expected[RATING])
     status, answer = ask("/v1/models/deepfm:predict", {"signature_name": "busy", "inputs": {"rounds": 1}})
     assert (status, list(answer)) == (200, ["outputs"])

@@ -131,7 +131,7 @@ def test_status_and_health(stubs):
         (
             {"signature": ""},
             Code.INVALID_ARGUMENT,
-            f"input size does not match signature: 7!=1 "
+            f"input size does not match signature: 8!=1 "
             f"len({{{','.join(sorted(feature.name for feature in features.SERVED))}}}) != len({{examples}}). "
             f"Sent extra: {{{','.join(sorted(feature.name for feature in features.SERVED))}}}. "
             "Missing but required: {examples}.",
