@@ -50,13 +50,15 @@ class Baseline:
         predictions, cost, log = (task.work / name for name in ("predictions.npy", "cost.json", "run.log"))
         read = [task.rows / name for name in (splits.TRAIN, splits.VALID, splits.QUESTIONS)]
         read.append(task.data / parse.USERS_FILE)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment.pop("TF_USE_LEGACY_KERAS", None)  # TFX sets it; the baselines' TensorFlow has no other
         with log.open("wb") as output:
             status = subprocess.run(
                 [self.python, self.script, *read, str(task.seed), predictions, cost, *self.options],
                 check=False,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=environment,
             ).returncode
         if status:
             told = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
