@@ -180,10 +180,10 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                     say(f"{what}: {error}")
             if measured := bench.measured():
                 kind = "generated" if dataset.generated else "real"
-                found = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
-                for sheet in found.sheets():
+                page = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
+                for sheet in page.sheets():
                     console.print(sheet.drawn())
-                found.write(bench.folder)
+                page.write(bench.folder)
                 say(str(bench.folder / report.PAGE))
     except filelock.Timeout:
         print(f"another bench works in {bench.folder}; wait for it to end", file=sys.stderr)

@@ -23,6 +23,7 @@ MODELS: dict[str, Model] = {
     "myfm": Baseline(_MYFM, ("--rank=32", "--iterations=300")),
     "myfm-day": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day")),
     "myfm-ordered": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day", "--ordered")),
+    "deepctr-deepfm": Baseline(FOLDER / "deepctr_deepfm.py"),
     **RANKERS,
     **{f"deepfm-{name}": Preset(name) for name in PRESETS},
 }

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from components.model_report import style
-from components.ratings_example_gen.config import SplitMethod
+from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from serving import versions
 from tests.benchmarks.quality import metrics, order
 from tests.benchmarks.quality.results import Result
@@ -155,6 +155,8 @@ class Report:
         lines = [f"# Quality on {self._title}", "", "```sh", self._command(), "```", ""]
         lines += [
             "Means over the seeds of training, ± their standard deviation; the rows are the same for all. "
+            "Columns of cold users and movies, which have fewer than "
+            f"{ExampleGenConfig().cold_below} ratings to fit, are the RMSE of their rows. "
             f"Seconds and milliseconds are of a machine with {machines}.",
             "",
         ]

@@ -36,7 +36,7 @@ def overall(data, folder, split, script, *options):
         ("surprise_svd.py", ["--algorithm=svd++"]),
         ("myfm_svdpp.py", ["--rank=4", "--iterations=20"]),
         ("myfm_svdpp.py", ["--rank=4", "--iterations=20", "--day", "--ordered"]),
-        ("deepctr_deepfm.py", ["--epochs=10"]),
+        ("deepctr_deepfm.py", []),
     ],
 )
 def test_ratings_are_nearer_than_a_constant(data, tmp_path, script, options):
