@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from components.ratings_example_gen import parse
 from tests.benchmarks.quality import splits
 from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent / "baselines"
+SHARED = ("task.py", "rated.py", "requirements.txt")
 PYTHON = ROOT / ".cache" / "quality" / "baselines" / "bin" / "python"
 
 
@@ -33,9 +35,9 @@ class Baseline:
 
     @property
     def identity(self) -> str:
-        """A SHA-256, as hex, of the script, what all scripts share, their packages and the options."""
+        """A SHA-256, as hex, of the script, what scripts share, their packages and the options."""
         digest = hashlib.sha256(" ".join(self.options).encode())
-        for path in (self.script, FOLDER / "task.py", FOLDER / "requirements.txt"):
+        for path in (self.script, *(FOLDER / name for name in SHARED)):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -46,14 +48,17 @@ class Baseline:
           ModelFailedError: it ended otherwise than it should.
         """
         predictions, cost, log = (task.work / name for name in ("predictions.npy", "cost.json", "run.log"))
-        rows = (task.rows / splits.TRAIN, task.rows / splits.QUESTIONS)
+        read = [task.rows / name for name in (splits.TRAIN, splits.VALID, splits.QUESTIONS)]
+        read.append(task.data / parse.USERS_FILE)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment.pop("TF_USE_LEGACY_KERAS", None)  # TFX sets it; the baselines' TensorFlow has no other
         with log.open("wb") as output:
             status = subprocess.run(
-                [self.python, self.script, *rows, str(task.seed), predictions, cost, *self.options],
+                [self.python, self.script, *read, str(task.seed), predictions, cost, *self.options],
                 check=False,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                env=environment,
             ).returncode
         if status:
             told = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]

@@ -1,6 +1,6 @@
 """Measure how well models predict and rank: the project's presets beside those of other packages.
 
-    make bench-quality DATA=ml-1m.zip [MODELS="svd ease"] [SPLITS="random time last"] [SEEDS="0 1"]
+    make bench-quality DATA=ml-1m.zip [MODELS="svd ease"] [SPLITS="random time last size"] [SEEDS="0 1"]
 
 What was measured is kept, in `.cache/quality/<dataset>`, and not measured again while its rows, code and
 configuration are the same: a bench that was stopped goes on. README.md says what is measured and how.
@@ -17,20 +17,22 @@ from pathlib import Path
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as in a run
 
 import filelock
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from serving.quiet_imports import quiet_imports
-from tests.benchmarks.quality import report, results
+from tests.benchmarks.quality import report, results, splits
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
 from tests.benchmarks.quality.results import Result
-from tests.benchmarks.quality.trials import LAST, TRIALS
+from tests.benchmarks.quality.trials import LAST, SPLITS, TRIALS
 
 with quiet_imports():
     from tests.benchmarks.quality.models import MODELS, RANKERS
 
+DEFAULT_SPLITS = ["random", "time", "last"]  # the learning curve takes longer than all of them
 TABLE_WIDTH = 130  # at least, where the output is no terminal
 
 
@@ -60,6 +62,10 @@ class Bench:
         except ValueError as error:
             raise DatasetError(f"{self._dataset.folder}: no {split} split: {error}.") from error
 
+    def has_rows(self, split: str) -> bool:
+        """Return whether rows of one of `TRIALS` were written before."""
+        return self._rows(split).exists()
+
     def result(self, name: str, split: str, seed: int) -> Result:
         """Return what one model does on one split with one seed, measured now if it was not yet.
 
@@ -87,7 +93,14 @@ class Bench:
         except ValueError as error:
             raise ModelFailedError(f"its answers are none: {error}") from error
         result = Result(
-            model=name, split=split, seed=seed, identity=identity, metrics=judged, cost=vars(answers.cost)
+            model=name,
+            split=split,
+            seed=seed,
+            identity=identity,
+            metrics=judged,
+            cost=vars(answers.cost),
+            fitted_on=sum(pq.read_metadata(rows / part).num_rows for part in (splits.TRAIN, splits.VALID)),
+            machine=machine(),
         )
         result.write(self._results)
         shutil.rmtree(work)
@@ -114,18 +127,25 @@ class Bench:
         return f"{self._digests[split]} {self._models[name].identity}"
 
 
+def machine() -> str:
+    """Return how many cores this process may use and how much memory the machine has, in words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{len(os.sched_getaffinity(0))} cores, {memory / 2**30:.0f} GiB"
+
+
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:
     """Measure, and print a table for each split; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="folder or zip in MovieLens 1M's format, no folder of days")
     parser.add_argument("--models", nargs="+", choices=models, default=list(models), metavar="MODEL",
                         help=f"of {', '.join(models)}; all if not given")  # fmt: skip
-    parser.add_argument("--splits", nargs="+", choices=TRIALS, default=list(TRIALS), metavar="SPLIT",
-                        help=f"of {', '.join(TRIALS)}; all if not given")  # fmt: skip
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=DEFAULT_SPLITS, metavar="SPLIT",
+                        help=f"of {', '.join(SPLITS)}; {', '.join(DEFAULT_SPLITS)} if not given")  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training")
     parser.add_argument("--folder", type=Path, default=Path(".cache", "quality"), help="keeps everything")
     arguments = parser.parse_args(argv)
     console = Console(emoji=False, highlight=False)
+    trials = list(dict.fromkeys(trial for split in arguments.splits for trial in SPLITS[split]))
     console.width = max(console.width, TABLE_WIDTH)
 
     def say(message: str) -> None:
@@ -143,10 +163,11 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
         bench = Bench(dataset, arguments.folder / dataset.name, models)
         bench.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(bench.folder / ".lock", timeout=0):
-            for split in arguments.splits:
-                bench.prepare(split)
+            for split in TRIALS:
+                if split in trials or bench.has_rows(split):
+                    bench.prepare(split)
             failed = 0
-            for seed, split, name in itertools.product(arguments.seeds, arguments.splits, arguments.models):
+            for seed, split, name in itertools.product(arguments.seeds, trials, arguments.models):
                 if split != LAST and name in RANKERS:
                     continue
                 what = f"{name}, {split} split, seed {seed}"
@@ -157,13 +178,13 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                 except ModelFailedError as error:
                     failed += 1
                     say(f"{what}: {error}")
-            groups = report.by_split(bench.measured())
-            for split, of_split in groups.items():
-                console.print(report.table(split, of_split))
-            if groups:
+            if measured := bench.measured():
                 kind = "generated" if dataset.generated else "real"
-                report.write(bench.folder, f"{dataset.name} ({kind} data)", groups)
-                say(f"{bench.folder / report.PAGE}, {bench.folder / report.PLOT}")
+                page = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
+                for sheet in page.sheets():
+                    console.print(sheet.drawn())
+                page.write(bench.folder)
+                say(str(bench.folder / report.PAGE))
     except filelock.Timeout:
         print(f"another bench works in {bench.folder}; wait for it to end", file=sys.stderr)
         return ALREADY_RUNNING

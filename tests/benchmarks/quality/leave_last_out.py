@@ -5,8 +5,6 @@ rows nobody needs. Some users are asked about every movie. `ANSWERS` says for ea
 is the one held out, and whether the user has rated it before, in whatever split.
 """
 
-import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +30,14 @@ def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
       folder: where to; appears whole or not at all.
 
     Returns:
-      A SHA-256 of the dataset and the configuration, as hex.
+      What tells the rows from others, as `splits.identity`.
 
     Raises:
       ValueError: a split of the ratings is empty.
     """
-    digest = hashlib.sha256(f"last of {splits.digest_of(dataset, config)}".encode()).hexdigest()
-    with splits.made(folder, digest) as incoming:
+    with splits.made(folder, splits.source(dataset, config, Path(__file__))) as incoming:
         if incoming is None:
-            return digest
+            return splits.identity(dataset, folder)
         rows = splits.accepted(dataset)
         last = last_of_each_user(rows, config.split_seed)
         before, held_out = (rows.filter(pa.array(mask)) for mask in (~last, last))
@@ -53,15 +50,8 @@ def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
         questions, answers = ask(asked, before, np.unique(movies[features.MID.name].to_numpy()))
         pq.write_table(questions, incoming / splits.QUESTIONS, compression="zstd")
         pq.write_table(answers, incoming / splits.ANSWERS, compression="zstd")
-        (incoming / DATASET).mkdir()
-        for name in (parse.MOVIES_FILE, parse.USERS_FILE):
-            shutil.copyfile(dataset / name, incoming / DATASET / name)
-        columns = [before[feature.name].to_pylist() for feature in splits.COLUMNS]
-        lines = (
-            f"{uid}::{mid}::{rating:g}::{time}\n" for uid, mid, rating, time in zip(*columns, strict=True)
-        )
-        (incoming / DATASET / parse.RATINGS_FILE).write_text("".join(lines), encoding="ascii")
-    return digest
+        splits.write_dataset(before, dataset, incoming / DATASET)
+    return splits.identity(dataset, folder)
 
 
 def last_of_each_user(rows: pa.Table, seed: int) -> np.ndarray:

@@ -10,6 +10,8 @@ _SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
 # They order movies, and rate none.
 RANKERS: dict[str, Model] = {
     "popularity": Baseline(FOLDER / "popularity.py"),
+    "item-knn": Baseline(FOLDER / "item_knn.py"),
+    "als": Baseline(FOLDER / "implicit_als.py"),
     "ease": Baseline(FOLDER / "ease.py"),
 }
 
@@ -20,6 +22,8 @@ MODELS: dict[str, Model] = {
     "myfm-short": Baseline(_MYFM, ("--rank=8", "--iterations=20", "--day")),
     "myfm": Baseline(_MYFM, ("--rank=32", "--iterations=300")),
     "myfm-day": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day")),
+    "myfm-ordered": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day", "--ordered")),
+    "deepctr-deepfm": Baseline(FOLDER / "deepctr_deepfm.py"),
     **RANKERS,
     **{f"deepfm-{name}": Preset(name) for name in PRESETS},
 }

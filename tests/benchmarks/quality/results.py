@@ -18,7 +18,9 @@ class Result:
     seed: int  # of training
     identity: str  # of the rows, the code and what it was told; another one is another measurement
     metrics: dict[str, dict[str, Any]]  # as `metrics.by_slice` returns them
-    cost: dict[str, float]  # as `cost.Cost` has it
+    cost: dict[str, float]  # as `model.Cost` has it
+    fitted_on: int  # training and validation rows
+    machine: str  # that the seconds are of: cores and memory
 
     def write(self, folder: Path) -> None:
         """Write the result into the folder of all results."""

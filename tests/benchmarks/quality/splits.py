@@ -1,8 +1,8 @@
 """The rows that all models get: the pipeline's own split of a flat dataset, as Parquet.
 
 Of a split there are four files, in the order of user and movie: `TRAIN`, `VALID`, `QUESTIONS`, which are the
-test rows without their ratings, and `ANSWERS`, which are those ratings and the slices that the rows are in.
-A model gets the first three only, so that nothing can be chosen by the test rows.
+test rows without their ratings, and `ANSWERS`, which are those ratings and how much user and movie were
+rated in the first two. A model gets the first three only, so that nothing can be chosen by the test rows.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from schema import features
 
 TRAIN, VALID, QUESTIONS, ANSWERS = "train.parquet", "valid.parquet", "questions.parquet", "answers.parquet"
-DIGEST = "digest"
+SOURCE = "source"
 
 COLUMNS = (features.UID, features.MID, features.RATING, features.TIMESTAMP)
 
@@ -37,54 +37,75 @@ def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
       folder: where to; appears whole or not at all.
 
     Returns:
-      A SHA-256 of the dataset and the configuration, as hex.
+      What tells the rows from others, as `identity`.
 
     Raises:
       ValueError: no split of that kind can be made of the ratings, or one of its parts is empty.
     """
-    digest = digest_of(dataset, config)
-    with made(folder, digest) as incoming:
-        if incoming is None:
-            return digest
-        train, valid, test = divide(accepted(dataset), config)
-        answers = test.select([features.RATING.name])
-        for identity, activity in (
-            (features.UID, features.USER_ACTIVITY),
-            (features.MID, features.MOVIE_ACTIVITY),
-        ):
-            levels = activity_levels(test[identity.name].to_numpy(), train[identity.name].to_numpy(), config)
-            answers = answers.append_column(activity.name, pa.array(levels))
-        for name, table in (
-            (TRAIN, train),
-            (VALID, valid),
-            (QUESTIONS, test.drop_columns([features.RATING.name])),
-            (ANSWERS, answers),
-        ):
-            pq.write_table(table, incoming / name, compression="zstd")
-    return digest
+    with made(folder, source(dataset, config)) as incoming:
+        if incoming is not None:
+            write(*divide(accepted(dataset), config), config, incoming)
+    return identity(dataset, folder)
 
 
-def digest_of(dataset: Path, config: ExampleGenConfig) -> str:
-    """Return a SHA-256 of the dataset and the configuration, as hex."""
-    contents = [
-        hashlib.sha256((dataset / name).read_bytes()).hexdigest()
-        for name in (parse.RATINGS_FILE, parse.MOVIES_FILE, parse.USERS_FILE)
-    ]
-    return hashlib.sha256(" ".join([*contents, config.to_json()]).encode()).hexdigest()
+def source(dataset: Path, config: ExampleGenConfig, *code: Path) -> str:
+    """Return a SHA-256, as hex, of what rows are made from: dataset, configuration, this module, others."""
+    files = [dataset / name for name in (parse.RATINGS_FILE, parse.MOVIES_FILE, parse.USERS_FILE)]
+    return _sha256([*files, Path(__file__), *code], config.to_json())
+
+
+def identity(dataset: Path, folder: Path) -> str:
+    """Return a SHA-256, as hex, of rows and of their users and movies; code that changes none leaves it."""
+    files = [folder / name for name in (TRAIN, VALID, QUESTIONS, ANSWERS)]
+    return _sha256([*files, *(dataset / name for name in (parse.MOVIES_FILE, parse.USERS_FILE))])
+
+
+def _sha256(files: Iterable[Path], *texts: str) -> str:
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashlib.sha256(" ".join([*contents, *texts]).encode()).hexdigest()
+
+
+def write(train: pa.Table, valid: pa.Table, test: pa.Table, config: ExampleGenConfig, folder: Path) -> None:
+    """Write the four files into an empty folder."""
+    answers = test.select([features.RATING.name])
+    for identity, activity in (
+        (features.UID, features.USER_ACTIVITY),
+        (features.MID, features.MOVIE_ACTIVITY),
+    ):
+        trained_on = np.concatenate([part[identity.name].to_numpy() for part in (train, valid)])
+        levels = activity_levels(test[identity.name].to_numpy(), trained_on, config)
+        answers = answers.append_column(activity.name, pa.array(levels))
+    for name, table in (
+        (TRAIN, train),
+        (VALID, valid),
+        (QUESTIONS, test.drop_columns([features.RATING.name])),
+        (ANSWERS, answers),
+    ):
+        pq.write_table(table, folder / name, compression="zstd")
+
+
+def write_dataset(rows: pa.Table, like: Path, folder: Path) -> None:
+    """Write a dataset of some ratings of another one, with its users and movies, into a new folder."""
+    folder.mkdir()
+    for name in (parse.MOVIES_FILE, parse.USERS_FILE):
+        shutil.copyfile(like / name, folder / name)
+    columns = [rows[feature.name].to_pylist() for feature in COLUMNS]
+    lines = (f"{uid}::{mid}::{rating:g}::{time}\n" for uid, mid, rating, time in zip(*columns, strict=True))
+    (folder / parse.RATINGS_FILE).write_text("".join(lines), encoding="ascii")
 
 
 @contextlib.contextmanager
-def made(folder: Path, digest: str) -> Iterator[Path | None]:
-    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this digest."""
-    noted = folder / DIGEST
-    if noted.exists() and noted.read_text(encoding="utf-8") == digest:
+def made(folder: Path, source: str) -> Iterator[Path | None]:
+    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this source."""
+    noted = folder / SOURCE
+    if noted.exists() and noted.read_text(encoding="utf-8") == source:
         yield None
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield incoming
-        (incoming / DIGEST).write_text(digest, encoding="utf-8")
+        (incoming / SOURCE).write_text(source, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(incoming, folder)
     finally:
@@ -126,11 +147,11 @@ def assign(rows: pa.Table, config: ExampleGenConfig) -> np.ndarray:
 
 
 def activity_levels(ids: np.ndarray, trained_on: np.ndarray, config: ExampleGenConfig) -> np.ndarray:
-    """Return how much each id was rated in the training split, as one of `ACTIVITY_LEVELS`.
+    """Return how much each id was rated in what is trained on, as one of `ACTIVITY_LEVELS`.
 
     Args:
       ids: int64[n].
-      trained_on: the ids of the training rows, int64[m].
+      trained_on: the ids of its rows, int64[m].
       config: says from how many ratings on an id is of which level.
     """
     known, counts = np.unique(trained_on, return_counts=True)

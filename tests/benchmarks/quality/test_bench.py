@@ -1,3 +1,4 @@
+import itertools
 import os
 import shutil
 import signal
@@ -124,9 +125,15 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     (page,) = (tmp_path / "bench").glob("*/report.md")
     text = page.read_text()
     mean = (three.metrics["overall"]["rmse"] + found["time", "three", 2].metrics["overall"]["rmse"]) / 2
-    assert f"| three | 2 | {mean:.4f} ± " in text
+    assert f"| three | 0 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
-    assert "<svg" in page.with_name("accuracy.svg").read_text()
+    assert f'make bench-quality DATA="{data.name}" MODELS="nine three" SPLITS="time" SEEDS="0 2"' in text
+    assert f"of a machine with {bench.machine()}." in text
+    assert "![Accuracy against seconds of training](accuracy-time.svg)" in text
+    # Matplotlib notes in a comment what a path of letters says.
+    assert {"<!-- three -->", "<!-- nine -->"} <= set(
+        map(str.strip, page.with_name("accuracy-time.svg").read_text().splitlines())
+    )
     printed = capsys.readouterr().out
     assert "three, time split, seed 2: RMSE " in printed
 
@@ -193,7 +200,61 @@ def test_orders_are_measured_beside_ratings(data, constant, tmp_path):
     assert recall["three"] == 0
     assert min(recall["popularity"], recall["ease"]) > 0.1
     page = next((tmp_path / "bench").glob("*/report.md")).read_text()
-    assert page.index("## random split") < page.index("## last split") < page.index("| three | 1 | 0.0000 |")
+    assert page.index("## random split") < page.index("## last split") < page.index("| three | 0 | 0.0000 |")
+
+
+def test_the_learning_curve_has_the_test_rows_of_the_random_split(data, tmp_path):
+    biases = {"bias": Baseline(FOLDER / "damped_bias.py", (), Path(sys.executable))}
+    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--splits", "size")) == 0
+    found = results(tmp_path / "bench")
+    assert [key[0] for key in sorted(found, key=lambda key: found[key].fitted_on)] == [
+        *(f"size-{percent}" for percent in (10, 20, 40, 60, 80)),
+        "random",
+    ]
+    whole, least = (found[split, "bias", 0] for split in ("random", "size-10"))
+    assert least.fitted_on == pytest.approx(whole.fitted_on / 10, rel=0.2)
+    assert {result.metrics["overall"]["rows"] for result in found.values()} == {
+        whole.metrics["overall"]["rows"]
+    }
+    assert whole.metrics["overall"]["rmse"] < least.metrics["overall"]["rmse"]
+    assert whole.metrics["cold users"]["rows"] < least.metrics["cold users"]["rows"]
+
+    page = next((tmp_path / "bench").glob("*/report.md"))
+    rmse = [
+        found[key].metrics["overall"]["rmse"] for key in sorted(found, key=lambda key: found[key].fitted_on)
+    ]
+    sizes = sorted(result.fitted_on for result in found.values())
+    assert f"| model | {' | '.join(f'{size:,}' for size in sizes)} |" in page.read_text()
+    assert f"| bias | {' | '.join(f'{value:.4f}' for value in rmse)} |" in page.read_text()
+    assert 'SPLITS="random size"' in page.read_text()
+    assert "<!-- ratings to fit -->" in page.with_name("learning-curve.svg").read_text()
+    # A later call for other splits leaves the curve on the page.
+    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--splits", "time")) == 0
+    assert "## Learning curve" in page.read_text()
+
+
+def test_names_in_a_plot_do_not_overlap(monkeypatch):
+    placed = []
+    monkeypatch.setattr(report, "_svg", lambda figure: placed.extend(figure.axes[0].texts) or "")
+    models = {
+        f"deepfm-number-{place}": [
+            Result(
+                model="",
+                split="random",
+                seed=0,
+                identity="",
+                metrics={"overall": {"rmse": 0.85 + place / 2000}},
+                cost={"train_seconds": 100 + place},
+                fitted_on=1,
+                machine="",
+            )
+        ]
+        for place in range(12)
+    }
+    report.accuracy_plot("random", models)
+    boxes = [text.get_window_extent() for text in placed]
+    assert len(boxes) == 12
+    assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def test_a_column_is_mean_and_spread():

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from schema import features
-from tests.benchmarks.quality import leave_last_out, metrics, order, splits
+from tests.benchmarks.quality import learning_curve, leave_last_out, metrics, order, splits
 from tests.benchmarks.quality.model import Answers
 
 SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
@@ -61,6 +61,22 @@ class Ratings:
 
 
 @dataclasses.dataclass(frozen=True)
+class Share(Ratings):
+    """The same on the random split, after training on a share of the ratings."""
+
+    split: SplitMethod = SplitMethod.RANDOM
+    percent: int = 100
+
+    def make(self, dataset: Path, rows: Path) -> str:
+        """Write the rows, as `learning_curve.make`."""
+        return learning_curve.make(dataset, ExampleGenConfig(split=self.split), self.percent / 100, rows)
+
+    def data(self, dataset: Path, rows: Path) -> Path:
+        """Return the dataset of the rows that are kept."""
+        return rows / learning_curve.DATASET
+
+
+@dataclasses.dataclass(frozen=True)
 class Order:
     """How high each user's last movie stands, after training on what was before."""
 
@@ -83,5 +99,16 @@ class Order:
         return order.metrics(answers.predictions, held_out, rated)
 
 
-LAST = "last"
-TRIALS: dict[str, Trial] = {**{method.value: Ratings(method) for method in SplitMethod}, LAST: Order()}
+LAST, SIZE = "last", "size"
+SHARES = {f"size-{percent}": percent for percent in (10, 20, 40, 60, 80)}
+TRIALS: dict[str, Trial] = {
+    **{method.value: Ratings(method) for method in SplitMethod},
+    LAST: Order(),
+    **{name: Share(percent=percent) for name, percent in SHARES.items()},
+}
+
+# What can be asked for, and the trials it stands for; the learning curve ends with the whole random split.
+SPLITS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in TRIALS if name not in SHARES},
+    SIZE: (*SHARES, SplitMethod.RANDOM.value),
+}

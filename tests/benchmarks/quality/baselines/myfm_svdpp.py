@@ -3,7 +3,8 @@
 The fields are those of Rendle, Zhang and Koren 2019, On the Difficulty of Evaluating Baselines
 (https://arxiv.org/abs/1905.01395): the user, the movie, the movies that the user rated, the users who rated
 the movie, and with `--day` the day of the rating. Both histories are of the training rows. An id or a day
-that was not trained on has no value in its field.
+that was not trained on has no value in its field. With `--ordered` the stars are ordered classes under a
+probit link, and the prediction is their mean.
 """
 
 import argparse
@@ -40,7 +41,8 @@ class Field:
 class Machine:
     """A fitted machine, and what turns pairs into its input."""
 
-    machine: myfm.MyFMRegressor
+    machine: myfm.MyFMRegressor | myfm.MyFMOrderedProbit
+    stars: np.ndarray  # the distinct ratings, sorted
     fields: tuple[Field, Field, Field | None]  # users, movies, days
     blocks: tuple[sparse.csr_matrix, sparse.csr_matrix]  # of users and of movies, a row for each index
 
@@ -55,7 +57,10 @@ class Machine:
 
     def predict(self, questions: Pairs) -> np.ndarray:
         """Return ratings in stars, float64[n], the mean over the samples."""
-        ratings = self.machine.predict(*self.inputs(questions))
+        inputs = self.inputs(questions)
+        if isinstance(self.machine, myfm.MyFMOrderedProbit):
+            return self.machine.predict_proba(*inputs) @ self.stars
+        ratings = self.machine.predict(*inputs)
         return np.clip(ratings, features.MIN_RATING, features.MAX_RATING)
 
     def parameters(self) -> Iterator[np.ndarray]:
@@ -77,13 +82,16 @@ def fit(pairs: Pairs, ratings: np.ndarray, arguments: argparse.Namespace) -> Mac
         sparse.hstack([field.one_hot(), _history(history)], format="csr")
         for field, history in ((users, rated[:, :-1]), (movies, rated.T.tocsr()[:, :-1]))
     )
+    kind = myfm.MyFMOrderedProbit if arguments.ordered else myfm.MyFMRegressor
+    stars, classes = np.unique(ratings, return_inverse=True)
     machine = Machine(
-        myfm.MyFMRegressor(rank=arguments.rank, random_seed=arguments.seed), (users, movies, days), blocks
+        kind(rank=arguments.rank, random_seed=arguments.seed), stars, (users, movies, days), blocks
     )
     u, m = len(users.values), len(movies.values)
     shapes = [*([len(days.values)] if days else []), u, m, m, u]
     rows, relations = machine.inputs(pairs)
-    machine.machine.fit(rows, ratings, X_rel=relations, group_shapes=shapes, n_iter=arguments.iterations)
+    targets = classes if arguments.ordered else ratings
+    machine.machine.fit(rows, targets, X_rel=relations, group_shapes=shapes, n_iter=arguments.iterations)
     return machine
 
 
@@ -97,6 +105,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--iterations", type=int, required=True)
     parser.add_argument("--day", action="store_true")
+    parser.add_argument("--ordered", action="store_true")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What each baseline does: read rows, fit, answer the questions, say what it cost.
 
-    python BASELINE.py TRAIN QUESTIONS SEED PREDICTIONS COST [OPTIONS]
+    python BASELINE.py TRAIN VALID QUESTIONS USERS SEED PREDICTIONS COST [OPTIONS]
 
-The predictions are written as a NumPy file, float64[questions]; the cost as JSON.
+It is fitted on training and validation rows together. The predictions are written as a NumPy file,
+float64[questions]; the cost as JSON.
 """
 
 import argparse
@@ -46,18 +47,23 @@ Fit = Callable[[Pairs, np.ndarray, argparse.Namespace], Fitted]
 
 
 def run(fit: Fit, options: Callable[[argparse.ArgumentParser], None] = lambda parser: None) -> None:
-    """Do the task by a `fit` that gets pairs, their ratings and the arguments, `seed` among them."""
+    """Do the task by a `fit` that gets pairs, their ratings and the arguments, `seed` and `users` among them.
+
+    `users` is the file users.dat of the dataset.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("train", type=Path)
+    parser.add_argument("valid", type=Path)
     parser.add_argument("questions", type=Path)
+    parser.add_argument("users", type=Path)
     parser.add_argument("seed", type=int)
     parser.add_argument("predictions", type=Path)
     parser.add_argument("cost", type=Path)
     options(parser)
     arguments = parser.parse_args()
-    train, questions = (pq.read_table(path) for path in (arguments.train, arguments.questions))
-    ratings = train[features.RATING.name].to_numpy()
-    pairs, asked = _pairs(train), _pairs(questions)
+    rows = pa.concat_tables([pq.read_table(path) for path in (arguments.train, arguments.valid)])
+    ratings = rows[features.RATING.name].to_numpy()
+    pairs, asked = _pairs(rows), _pairs(pq.read_table(arguments.questions))
 
     start = time.perf_counter()
     fitted = fit(pairs, ratings, arguments)
