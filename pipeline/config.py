@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.data_gate.config import DataGateConfig
 from components.deepfm.config import TWO_SIDED, DeepFMConfig
@@ -161,22 +162,32 @@ def notebook(config: PipelineConfig) -> PipelineConfig:
     )
 
 
-def best(config: PipelineConfig) -> PipelineConfig:
-    """Return the configuration with the most accurate model."""
+def _sampled(config: PipelineConfig, train: GibbsConfig, **model: Any) -> PipelineConfig:
+    """Return the configuration with a model that is fitted by Gibbs sampling."""
     return dataclasses.replace(
         config,
         model=DeepFMConfig(
             architecture=TWO_SIDED,
             numeric=(),
-            embedding_dim=64,
-            hidden_units=(128, 64),
             dropout_rate=0.1,
             embedding_l2=0.0,
             oov_dropout_rate=0.0,
             drift_seconds=(20.0, 1800.0, 100_000.0),
+            **model,
         ),
-        train=GibbsConfig(burn_in=40, sweeps=120),
+        train=train,
     )
 
 
-PRESETS = {"default": lambda config: config, "best": best, "notebook": notebook}
+def fast(config: PipelineConfig) -> PipelineConfig:
+    """Return the configuration with a model that is trained soonest."""
+    train = GibbsConfig(burn_in=10, sweeps=20, warm_burn_in=3, implicit_rank=64, deep_share=0.25)
+    return _sampled(config, train, embedding_dim=16, hidden_units=(32,))
+
+
+def best(config: PipelineConfig) -> PipelineConfig:
+    """Return the configuration with the most accurate model."""
+    return _sampled(config, GibbsConfig(burn_in=40, sweeps=160), embedding_dim=64)
+
+
+PRESETS = {"default": lambda config: config, "fast": fast, "best": best, "notebook": notebook}

@@ -16,7 +16,7 @@ from components.ratings_example_gen import counts
 from components.ratings_example_gen.artifacts import SPANS
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report as ServingReport
-from components.trainer.history import best_epoch, read_history
+from components.trainer.history import read_history
 from components.trainer.start import Start
 from serving import release
 
@@ -77,17 +77,15 @@ def _data_gate(artifacts: Artifacts) -> NodeReport:
 
 def _trainer(artifacts: Artifacts) -> NodeReport:
     folder = artifacts["model_run"].uri
-    epochs = read_history(folder)
-    best = best_epoch(epochs)
+    history = read_history(folder)
     start = Start.read(folder)
     return NodeReport(
-        f"best of {len(epochs)} epochs is {best.number}: validation RMSE {best.validation_rmse:.4f}; "
-        + start.text,
+        f"{history.text}; {start.text}",
         {
             "start": dataclasses.asdict(start),
-            "epochs": len(epochs),
-            "best_epoch": best.number,
-            "validation": {"rmse": best.validation_rmse, "mae": best.validation_mae},
+            f"{history.unit}s": len(history.steps),
+            f"kept_{history.unit}": history.kept.number,
+            "validation": {"rmse": history.kept.validation_rmse, "mae": history.kept.validation_mae},
             "tensorboard": folder,
         },
     )

@@ -95,10 +95,8 @@ class Transformed:
     transformed: list[dict]  # by Beam, as in training
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    """Rows, analyzed and transformed by TensorFlow Transform on Beam."""
-    folder = tmp_path_factory.mktemp("transformed")
+def transform(folder, analyzed):
+    """Analyze the first rows with TensorFlow Transform on Beam, and transform all."""
     schema = text_format.Parse(features.SCHEMA_PATH.read_text(), schema_pb2.Schema())
     rows = raw_rows()
     spec = {
@@ -109,7 +107,7 @@ def data(tmp_path_factory):
     metadata = dataset_metadata.DatasetMetadata.from_feature_spec(spec)
     custom = {"transform_config": TransformConfig(max_genres=MAX_GENRES).to_json()}
     with tft_beam.Context(temp_dir=str(folder / "tmp")):
-        transform_fn = (rows[:TRAIN_ROWS], metadata) | tft_beam.AnalyzeDataset(
+        transform_fn = (rows[:analyzed], metadata) | tft_beam.AnalyzeDataset(
             lambda x: preprocessing_fn(x, custom)
         )
         transformed, out_metadata = ((rows, metadata), transform_fn) | tft_beam.TransformDataset()
@@ -124,29 +122,38 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Rows, of which those for training were analyzed."""
+    return transform(tmp_path_factory.mktemp("transformed"), TRAIN_ROWS)
+
+
+def fn_args(data, folder, model_config, train_config, base=None, base_version=7):
+    """Return what TFX's Trainer gives a training that writes `model` and `run` into a folder."""
+    return FnArgs(
+        train_files=[str(data.folder / "train.gz")],
+        eval_files=[str(data.folder / "valid.gz")],
+        transform_graph_path=str(data.folder / "graph"),
+        serving_model_dir=str(folder / "model"),
+        model_run_dir=str(folder / "run"),
+        base_model=None if base is None else str(base / "model"),
+        custom_config={
+            BASELINE_VERSION: base_version,
+            COLD_REASON: "" if base else "no model was served before this one",
+            "model_config": model_config.to_json(),
+            "train_config": train_config.to_json(),
+        },
+    )
+
+
+@pytest.fixture(scope="session")
 def train(data, tmp_path_factory):
     """Train as TFX's Trainer does, with another such folder as a base; return that of `model` and `run`."""
 
     def run(model_config=None, *, base=None, base_version=7, **train_config):
         folder = tmp_path_factory.mktemp("trained")
-        run_fn(
-            FnArgs(
-                train_files=[str(data.folder / "train.gz")],
-                eval_files=[str(data.folder / "valid.gz")],
-                transform_graph_path=str(data.folder / "graph"),
-                serving_model_dir=str(folder / "model"),
-                model_run_dir=str(folder / "run"),
-                base_model=None if base is None else str(base / "model"),
-                custom_config={
-                    BASELINE_VERSION: base_version,
-                    COLD_REASON: "" if base else "no model was served before this one",
-                    "model_config": (
-                        model_config or DeepFMConfig(embedding_dim=4, hidden_units=(8,))
-                    ).to_json(),
-                    "train_config": TrainConfig(**{"batch_size": 64, "epochs": 2, **train_config}).to_json(),
-                },
-            )
-        )
+        model_config = model_config or DeepFMConfig(embedding_dim=4, hidden_units=(8,))
+        config = TrainConfig(**{"batch_size": 64, "epochs": 2, **train_config})
+        run_fn(fn_args(data, folder, model_config, config, base, base_version))
         return folder
 
     return run

@@ -22,12 +22,13 @@ from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.sides import Side
 from components.trainer.batches import Batches, Columns
-from components.trainer.history import HISTORY_COLUMNS, HISTORY_FILE
+from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
 from components.trainer.model_files import begin, write
 from components.trainer.transformed import Transformed
 from schema import features
 
 _READ_ROWS = 1_000_000  # at once
+_MEASURES = (TRAIN_RMSE, VALIDATION_RMSE, VALIDATION_MAE)
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -139,7 +140,7 @@ class _Watch:
         self._sum = np.zeros(len(self._rating))
         self._history = fileio.open(os.path.join(folder, HISTORY_FILE), "w")
         self._rows = csv.writer(self._history)
-        self._rows.writerow(HISTORY_COLUMNS)
+        self._rows.writerow([SWEEP, *_MEASURES])
         self._board = tf.summary.create_file_writer(folder)
 
     def note(self, chain: Chain, sweep: int) -> float:
@@ -164,7 +165,7 @@ class _Watch:
         )
         self._rows.writerow([sweep, *found])
         with self._board.as_default():
-            for name, value in zip(HISTORY_COLUMNS[1:], found, strict=True):
+            for name, value in zip(_MEASURES, found, strict=True):
                 tf.summary.scalar(f"sweep_{name}", value, sweep)
         return found[1]
 
@@ -187,14 +188,7 @@ def _ratings(columns: Columns, users: Side, movies: Side) -> Ratings:
 
 def _numbers(columns: Columns, side: Side) -> np.ndarray:
     """Return the number of each row's vocabulary entry, from 0, int64[n]."""
-    numbers = columns[side.identity.index_name] - 1
-    unknown = np.count_nonzero((numbers < 0) | (numbers >= side.identity.vocabulary_size))
-    if unknown:
-        raise ValueError(
-            f"{unknown:,} rows are of a {side.name} outside the vocabulary; Transform must analyze all the "
-            f"splits {', '.join(GibbsConfig.FITTED_SPLITS)}"
-        )
-    return numbers
+    return columns[side.identity.index_name] - 1
 
 
 def _rmse(errors: np.ndarray) -> float:

@@ -37,13 +37,24 @@ class Side:
         numeric: Sequence[NumericField],
         columns: Mapping[str, np.ndarray],
     ) -> Self:
-        """Return a side of a model that has the given fields, as found in rows that hold every entry."""
+        """Return a side of a model that has the given fields, as found in rows that hold every entry.
+
+        Raises:
+          ValueError: a row is of an id outside the vocabulary.
+        """
         names = [feature.name for feature in others]
         table = next(field for field in categorical if field.name == identity.name)
         own = [field for field in categorical if field.name in names]
         numbers = [number for number in numeric if number.name in names]
+        entries = columns[table.index_name] - 1
+        unknown = np.count_nonzero((entries < 0) | (entries >= table.vocabulary_size))
+        if unknown:
+            raise ValueError(
+                f"{unknown:,} rows are of a {name} outside the vocabulary; Transform must analyze all rows "
+                "that are fitted"
+            )
         row = np.zeros(table.vocabulary_size, np.int64)  # one of each entry
-        row[columns[table.index_name] - 1] = np.arange(len(columns[table.index_name]))
+        row[entries] = np.arange(len(entries))
         blocks = [_mean_hot(columns[field.index_name][row], field.rows) for field in own]
         blocks += [columns[number.input_name][row][:, np.newaxis] for number in numbers]
         design = np.concatenate([np.zeros((len(row), 0)), *blocks], axis=1).astype(np.float32)

@@ -53,7 +53,7 @@ class Executor(base_executor.BaseExecutor):
             counts=counts.read(inputs["rejected_rows"].uri),
             data=DataReport.read(inputs["data_blessing"].uri),
             start=Start.read(inputs["model_run"].uri),
-            epochs=read_history(inputs["model_run"].uri),
+            history=read_history(inputs["model_run"].uri),
             evaluation=read_evaluation(inputs["evaluation"].uri),
             serving=Report.read(inputs["infra_blessing"].uri),
             pushed_version=pushed_version(inputs["pushed_model"]),

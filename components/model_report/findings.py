@@ -13,7 +13,7 @@ from components.ratings_example_gen.config import ExampleGenConfig, RunDays
 from components.ratings_example_gen.counts import RowCounts
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
-from components.trainer.history import Epoch, best_epoch
+from components.trainer.history import History
 from components.trainer.method import FitConfig
 from components.trainer.start import Start
 
@@ -31,7 +31,7 @@ class Findings:
     counts: dict[str, RowCounts]  # by file
     data: DataReport
     start: Start
-    epochs: tuple[Epoch, ...]  # at least one
+    history: History
     evaluation: Evaluation
     serving: Report
     pushed_version: int | None
@@ -42,11 +42,6 @@ class Findings:
     def ratings(self) -> RowCounts:
         """Counts of the file of ratings."""
         return self.counts[RATINGS_FILE]
-
-    @property
-    def best_epoch(self) -> Epoch:
-        """The epoch whose weights were kept."""
-        return best_epoch(self.epochs)
 
     @property
     def reasons(self) -> list[str]:

@@ -22,7 +22,7 @@ from components.evaluator.results import SliceMetrics
 from components.model_report import style
 from components.model_report.findings import Rejection
 from components.model_report.labels import LabelledSlice, SliceGroup
-from components.trainer.history import Epoch, best_epoch
+from components.trainer.history import EPOCH, History
 
 _INK, _MUTED, _GRID, _FIRST, _SECOND = "#000001", "#000002", "#000003", "#000004", "#000005"
 _CSS_COLOURS: Final = {
@@ -64,29 +64,30 @@ _SETTINGS: Final[dict[Any, Any]] = {
 }
 
 
-def learning_curves(epochs: Sequence[Epoch], noise_floor: float | None) -> Markup:
-    """Draw training and validation RMSE by epoch, the best epoch marked."""
+def learning_curves(history: History, noise_floor: float | None) -> Markup:
+    """Draw training and validation RMSE by epoch or sweep, the kept one marked."""
     with mpl.rc_context(_SETTINGS):
         height = 3.3
         figure = Figure(figsize=(_WIDTH, height), facecolor="none")
         axes = figure.add_axes((0.075, 0.14, 0.73, 0.8))
-        numbers = [epoch.number for epoch in epochs]
-        train = [epoch.train_rmse for epoch in epochs]
-        validation = [epoch.validation_rmse for epoch in epochs]
+        numbers = [step.number for step in history.steps]
+        train = [step.train_rmse for step in history.steps]
+        validation = [step.validation_rmse for step in history.steps]
         axes.plot(numbers, train, color=_SECOND, marker="o", markersize=3)
         axes.plot(numbers, validation, color=_FIRST, marker="o", markersize=3)
-        best = best_epoch(epochs)
-        axes.plot(best.number, best.validation_rmse, "o", color=_FIRST, markersize=9, fillstyle="none")
+        kept = history.kept
+        axes.plot(kept.number, kept.validation_rmse, "o", color=_FIRST, markersize=9, fillstyle="none")
         ends = [(train[-1], "training", _SECOND), (validation[-1], "validation", _FIRST)]
         if noise_floor is not None:
             axes.axhline(noise_floor, color=_MUTED, linestyle=(0, (5, 3)), linewidth=1)
             ends.append((noise_floor, f"noise floor {noise_floor:.4f}", _MUTED))
-        axes.set_xlim(0.7, len(epochs) + 0.3)
+        axes.set_xlim(0.7, len(numbers) + 0.3)
         axes.margins(y=0.12)
-        place = (best.number - 0.7) / (len(epochs) - 0.4)
+        label = "best" if history.unit == EPOCH else "last"
+        place = (kept.number - 0.7) / (len(numbers) - 0.4)
         axes.annotate(
-            f"best: {best.validation_rmse:.4f} in epoch {best.number}",
-            (best.number, best.validation_rmse),
+            f"{label}: {kept.validation_rmse:.4f} in {history.unit} {kept.number}",
+            (kept.number, kept.validation_rmse),
             xytext=(0, 12),
             textcoords="offset points",
             ha="left" if place < 0.15 else "right" if place > 0.85 else "center",
@@ -106,9 +107,9 @@ def learning_curves(epochs: Sequence[Epoch], noise_floor: float | None) -> Marku
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(history.unit)
         axes.set_ylabel("RMSE, stars")
-        return _svg(figure, "Training and validation RMSE by epoch")
+        return _svg(figure, f"Training and validation RMSE by {history.unit}")
 
 
 def slices(groups: Sequence[SliceGroup], overall: SliceMetrics) -> list[Markup]:

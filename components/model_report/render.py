@@ -25,7 +25,7 @@ def render_report(findings: Findings) -> str:
     environment = _environment(autoescape=True)
     return environment.get_template(f"{REPORT_FILE}.jinja").render(
         findings=findings,
-        learning_curves=plots.learning_curves(findings.epochs, findings.dataset.noise_floor_rmse),
+        learning_curves=plots.learning_curves(findings.history, findings.dataset.noise_floor_rmse),
         groups=list(
             zip(findings.groups, plots.slices(findings.groups, findings.evaluation.overall), strict=True)
         ),

@@ -38,7 +38,7 @@ from components.served_model.properties import BASELINE_VERSION
 from components.served_model.usable import why_not
 from components.trainer.config import TrainConfig
 from components.trainer.executor import COLD_REASON
-from components.trainer.history import best_epoch, read_history
+from components.trainer.history import read_history
 from components.trainer.run_fn import run_fn
 from schema import features
 from serving.saved_model import SessionModel
@@ -109,7 +109,7 @@ def measure(run: dict[str, Any], base_model: str | None, test: tuple[list[bytes]
         finally:
             keras.Model.fit = fit
         seconds = time.process_time() - start
-        epochs = read_history(log)
+        history = read_history(log)
         serialized, ratings = test
         with SessionModel(model) as session:
             predicted = np.concatenate(
@@ -121,7 +121,7 @@ def measure(run: dict[str, Any], base_model: str | None, test: tuple[list[bytes]
                 ]
             )
         error = float(np.sqrt(np.mean((predicted.ravel() - ratings) ** 2)))
-        return Trained(seconds, fit_seconds, len(epochs), best_epoch(epochs).validation_rmse, error)
+        return Trained(seconds, fit_seconds, len(history.steps), history.kept.validation_rmse, error)
 
 
 def test_rows(run: dict[str, Any]) -> tuple[list[bytes], np.ndarray]:

@@ -36,7 +36,7 @@ def test_learns_how_far_vectors_are_apart(draws):
 
 
 def test_draws_differ_as_much_as_they_are_uncertain(draws):
-    features, found = draws
+    _, found = draws
     spread = np.std([draw.means for draw in found], axis=0)
     # The standard error of a regression with 4 coefficients, on average over its own rows.
     expected = np.sqrt(4 * np.diag(COVARIANCE) / ROWS)

@@ -15,7 +15,7 @@ from components.ratings_example_gen.config import ExampleGenConfig
 from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
 from components.trainer.config import TrainConfig
-from components.trainer.history import Epoch
+from components.trainer.history import EPOCH, History, Step
 from components.trainer.start import Entries, Start
 from schema import features
 
@@ -88,10 +88,13 @@ def findings():
                 features.MID.name: Entries(kept=3700, new=6, gone=0),
             },
         ),
-        epochs=(
-            Epoch(number=1, train_rmse=0.93, validation_rmse=0.9, validation_mae=0.7),
-            Epoch(number=2, train_rmse=0.87, validation_rmse=0.8612, validation_mae=0.68),
-            Epoch(number=3, train_rmse=0.84, validation_rmse=0.865, validation_mae=0.69),
+        history=History(
+            unit=EPOCH,
+            steps=(
+                Step(number=1, train_rmse=0.93, validation_rmse=0.9, validation_mae=0.7),
+                Step(number=2, train_rmse=0.87, validation_rmse=0.8612, validation_mae=0.68),
+                Step(number=3, train_rmse=0.84, validation_rmse=0.865, validation_mae=0.69),
+            ),
         ),
         evaluation=Evaluation(
             overall=metrics(),

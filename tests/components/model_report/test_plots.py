@@ -11,7 +11,7 @@ from components.evaluator.results import SliceMetrics
 from components.model_report import plots
 from components.model_report.findings import Rejection
 from components.model_report.labels import LabelledSlice, SliceGroup, grouped
-from components.trainer.history import Epoch
+from components.trainer.history import EPOCH, SWEEP, History, Step
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -26,14 +26,20 @@ def place(svg, text):
 
 
 def test_learning_curves_mark_the_best_epoch_and_the_floor(findings):
-    svg = plots.learning_curves(findings.epochs, 0.8432)
+    svg = plots.learning_curves(findings.history, 0.8432)
     assert {"training", "validation", "noise floor 0.8432", "best: 0.8612 in epoch 2"} <= set(texts(svg))
-    assert not any("floor" in text for text in texts(plots.learning_curves(findings.epochs, None)))
+    assert not any("floor" in text for text in texts(plots.learning_curves(findings.history, None)))
+
+
+def test_of_sweeps_the_last_is_marked(findings):
+    sweeps = dataclasses.replace(findings.history, unit=SWEEP)
+    svg = plots.learning_curves(sweeps, None)
+    assert {"sweep", "last: 0.8650 in sweep 3"} <= set(texts(svg))
 
 
 def test_one_epoch_is_enough():
-    epoch = Epoch(number=1, train_rmse=0.9, validation_rmse=0.9, validation_mae=0.7)
-    svg = plots.learning_curves([epoch], 0.9)
+    step = Step(number=1, train_rmse=0.9, validation_rmse=0.9, validation_mae=0.7)
+    svg = plots.learning_curves(History(unit=EPOCH, steps=(step,)), 0.9)
     heights = sorted(place(svg, text)[1] for text in ("training", "validation", "noise floor 0.9000"))
     assert min(b - a for a, b in itertools.pairwise(heights)) > 9, "labels lie on each other"
 
@@ -92,7 +98,7 @@ def test_rejections_show_file_reason_and_rows():
 
 def test_plots_can_stand_in_one_page(findings):
     svgs = [
-        plots.learning_curves(findings.epochs, 0.8432),
+        plots.learning_curves(findings.history, 0.8432),
         *plots.slices(findings.groups, findings.evaluation.overall),
         plots.rejections(findings.rejections),
     ]
@@ -106,9 +112,9 @@ def test_plots_can_stand_in_one_page(findings):
 
 def test_drawing_leaves_no_trace(findings):
     before = dict(mpl.rcParams)
-    first = plots.learning_curves(findings.epochs, None)
+    first = plots.learning_curves(findings.history, None)
     assert dict(mpl.rcParams) == before
-    assert plots.learning_curves(findings.epochs, None) == first
+    assert plots.learning_curves(findings.history, None) == first
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
 from components.errors import RunStoppedError
 from components.trainer.batches import Batches
-from components.trainer.history import best_epoch, read_history
+from components.trainer.history import read_history
 from components.trainer.model_files import KERAS_MODEL_PATH
 from components.trainer.run_fn import absolute_errors
 from components.trainer.start import Entries, Start
@@ -84,9 +84,9 @@ def _check_signatures(folder, data):
 def test_the_weights_of_the_best_epoch_are_exported_and_its_metrics_told(data, train):
     # Validation batches of 16, 16, 16 and 12 rows: each row counts once all the same.
     folder = train(batch_size=4, epochs=12, patience=3, learning_rate=0.01, averaging_epochs=0.0)
-    epochs = read_history(str(folder / "run"))
-    best = best_epoch(epochs)
-    assert best.number < epochs[-1].number == best.number + 3 < 12
+    history = read_history(str(folder / "run"))
+    best = history.kept
+    assert best.number < history.steps[-1].number == best.number + 3 < 12
     errors = keras_predictions(folder, data, VALID) - ratings(data, VALID)
     assert best.validation_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
     assert best.validation_mae == pytest.approx(np.mean(np.abs(errors)), rel=1e-5)
@@ -94,7 +94,7 @@ def test_the_weights_of_the_best_epoch_are_exported_and_its_metrics_told(data, t
 
 def test_averaged_weights_are_validated_and_exported(data, trained):
     errors = keras_predictions(trained, data, VALID) - ratings(data, VALID)
-    best = best_epoch(read_history(str(trained / "run")))
+    best = read_history(str(trained / "run")).kept
     assert best.validation_rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
 
 
@@ -131,9 +131,9 @@ def test_a_warm_start_predicts_at_first_what_the_base_model_does(data, train, tr
 
 def test_a_warm_start_has_its_own_number_of_epochs_and_begins_better(train, trained):
     folder = train(base=trained, warm_epochs=3, epochs=1, patience=3)
-    epochs = read_history(str(folder / "run"))
+    epochs = read_history(str(folder / "run")).steps
     assert len(epochs) == 3
-    assert epochs[0].train_rmse < read_history(str(trained / "run"))[0].train_rmse
+    assert epochs[0].train_rmse < read_history(str(trained / "run")).steps[0].train_rmse
 
 
 def test_a_chain_of_warm_starts_carries_on(data, train, trained):
@@ -174,7 +174,7 @@ def test_tensorboard_gets_the_figures_of_each_epoch(trained):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
                 figures.setdefault(value.tag, []).append(float(tf.make_ndarray(value.tensor)))
-    epochs = read_history(str(trained / "run"))
+    epochs = read_history(str(trained / "run")).steps
     assert figures["epoch_rmse"] == pytest.approx([epoch.validation_rmse for epoch in epochs])
     assert figures["epoch_mae"] == pytest.approx([epoch.validation_mae for epoch in epochs])
 

@@ -1,0 +1,126 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from components.deepfm.config import DeepFMConfig
+from components.gibbs.config import GibbsConfig
+from components.gibbs.run_fn import run_fn
+from components.trainer.history import SWEEP, read_history
+from components.trainer.model_files import KERAS_MODEL_PATH
+from components.trainer.start import Start
+from schema import features
+from serving.saved_model import SessionModel
+from tests.conftest import TRAIN_ROWS, VALID_ROWS, fn_args, transform
+
+MODEL = DeepFMConfig(
+    architecture="two_sided",
+    embedding_dim=3,
+    hidden_units=(4,),
+    embedding_l2=0.0,
+    oov_dropout_rate=0.0,
+    drift_seconds=(3600.0, 86_400.0),
+)
+CONFIG = GibbsConfig(burn_in=6, sweeps=8, warm_burn_in=2, implicit_rank=4, deep_batch_size=64)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return transform(tmp_path_factory.mktemp("transformed"), TRAIN_ROWS + VALID_ROWS)
+
+
+@pytest.fixture(scope="module")
+def sample(data, tmp_path_factory):
+    def run(base=None, **changes):
+        folder = tmp_path_factory.mktemp("sampled")
+        run_fn(fn_args(data, folder, MODEL, dataclasses.replace(CONFIG, **changes), base))
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sampled(sample):
+    return sample()
+
+
+def asked(folder, data):
+    """What the SavedModel says of all rows, in a Session."""
+    with SessionModel(folder / "model") as session:
+        return session.run("serving_default", {"examples": data.examples})[features.RATING.name].ravel()
+
+
+def kept(folder):
+    return keras.models.load_model(folder / "model" / KERAS_MODEL_PATH)
+
+
+def test_a_session_says_what_the_training_graph_says(sampled, data):
+    model = kept(sampled)
+    rows = {
+        name: np.array([row[name] for row in data.transformed], value.dtype)
+        for name, value in model.input.items()
+    }
+    np.testing.assert_allclose(asked(sampled, data), model(rows), atol=1e-5)
+
+
+def test_the_history_is_that_of_the_burn_in(sampled):
+    history = read_history(str(sampled / "run"))
+    assert history.unit == SWEEP
+    assert [step.number for step in history.steps] == [1, 2, 3, 4, 5, 6]
+    assert all(0.5 < step.validation_rmse < 2.5 for step in history.steps)
+    assert Start.read(str(sampled / "run")).version is None
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(sample, sampled, data):
+    first, again, other = (asked(folder, data) for folder in (sampled, sample(), sample(seed=1)))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_a_warm_start_goes_on_with_the_served_vectors(sample, sampled, data):
+    folder = sample(base=sampled)
+    start = Start.read(str(folder / "run"))
+    assert start.version == 7
+    assert start.entries[features.UID.name].new == 0
+    assert len(read_history(str(folder / "run")).steps) == CONFIG.warm_burn_in
+    served, warm, cold = (asked(model, data) for model in (sampled, folder, sample(seed=1)))
+    assert np.corrcoef(served, warm)[0, 1] > 0.8 > np.corrcoef(served, cold)[0, 1]
+    again = sample(base=folder)
+    assert Start.read(str(again / "run")).version == 7
+
+
+def test_drift_is_of_the_users_who_rated(sampled, data):
+    drift = kept(sampled).get_layer("user_drift")
+    seconds = {(row[features.UID.name], row[features.TIMESTAMP.name]) for row in data.rows}
+    assert drift.keys.shape == (1 + len(seconds),)
+    assert np.all(np.diff(drift.keys.numpy()) > 0)
+    assert int(drift.latest) == max(row[features.TIMESTAMP.name] for row in data.rows)
+
+
+def test_ids_outside_the_vocabulary_are_an_error(tmp_path, tmp_path_factory):
+    data = transform(tmp_path_factory.mktemp("transformed"), TRAIN_ROWS)
+    with pytest.raises(ValueError, match="rows are of a user outside the vocabulary; Transform must analyze"):
+        run_fn(fn_args(data, tmp_path, MODEL, CONFIG))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"burn_in": 0}, "`burn_in` must be positive, got 0"),
+        ({"sweeps": -1}, "`sweeps` must be positive, got -1"),
+        ({"deep_share": 1.5}, "`deep_share` must be above 0 and at most 1, got 1.5"),
+        ({"seed": -1}, r"`seed` must be from 0 to 2\*\*32 - 1, got -1"),
+        ({"method": "gradient"}, "`method` must be 'gibbs', got 'gradient'"),
+    ],
+)
+def test_config_rejects(changes, message):
+    with pytest.raises(ValueError, match=message):
+        GibbsConfig(**changes)
+
+
+def test_config_round_trip():
+    config = GibbsConfig(sweeps=3)
+    assert GibbsConfig.from_json(config.to_json()) == config
+    assert json.loads(config.to_json())["method"] == "gibbs"
