@@ -260,7 +260,7 @@ def test_what_cannot_be_joined_runs_as_without_batching(
     batching_model, observed, model_folder, movie_catalogue, count
 ):
     mids = [8, 661][: 2 * count]
-    inputs = movie_catalogue.movie_features(mids) | movie_catalogue.user_features([1][:count])
+    inputs = movie_catalogue.predict_inputs([1][:count], []) | movie_catalogue.movie_features(mids)
     with SessionModel(model_folder) as plain:
         expected = plain.run("predict", inputs)[RATING]
     np.testing.assert_array_equal(batching_model.run("predict", inputs)[RATING], expected)
