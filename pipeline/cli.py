@@ -253,7 +253,10 @@ def status(runs: Runs = Path("runs")) -> None:
 @app.command("plot-model")
 def plot_model(
     output: Annotated[Path, typer.Argument(help="File to write, .png or .svg.")] = Path("model.png"),
-    architecture: Annotated[str, typer.Option(help="first_order, second_order, deep, deepfm, …")] = "deepfm",
+    architecture: Annotated[
+        str | None,
+        typer.Option(help="first_order, second_order, deep, deepfm, …; the preset's if not given."),
+    ] = None,
     preset: Preset = PresetName["default"],
 ) -> None:
     """Draw a model: its layers with names and shapes."""
@@ -264,6 +267,7 @@ def plot_model(
     config = PRESETS[preset.value](
         PipelineConfig(dataset="any", data_folder=Path(), root=Path(), generated=False)
     )
+    architecture = architecture or config.model.architecture
     try:
         plot(example_model(config.model, architecture, config.transform.max_genres), output)
     except (ValueError, OSError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.data_gate.config import DataGateConfig
-from components.deepfm.config import TWO_SIDED, DeepFMConfig
+from components.deepfm.config import DRIFT_SECONDS, TWO_SIDED, DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig
@@ -172,7 +172,7 @@ def _sampled(config: PipelineConfig, train: GibbsConfig, **model: Any) -> Pipeli
             dropout_rate=0.1,
             embedding_l2=0.0,
             oov_dropout_rate=0.0,
-            drift_seconds=(20.0, 1800.0, 100_000.0),
+            drift_seconds=DRIFT_SECONDS,
             **model,
         ),
         train=train,

@@ -74,14 +74,13 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         serving_dir=str(config.serving),
         accept_data=config.accept_data,
     )
+    fitted = [SPLITS[TRAIN], *([SPLITS[VALID]] if config.train.FITS_VALIDATION else [])]
     transform = tfx_components.Transform(
         examples=example_gen.outputs["examples"],
         schema=schema,
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
         custom_config={"transform_config": config.transform.to_json()},
-        splits_config=SplitsConfig(
-            analyze=list(config.train.FITTED_SPLITS), transform=[SPLITS[TRAIN], SPLITS[VALID]]
-        ),
+        splits_config=SplitsConfig(analyze=fitted, transform=[SPLITS[TRAIN], SPLITS[VALID]]),
         disable_statistics=True,  # StatisticsGen has those of the raw features
     )
     transform.add_upstream_node(data_gate)

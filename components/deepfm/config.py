@@ -9,6 +9,8 @@ from schema import features
 TWO_SIDED: Final = "two_sided"
 ARCHITECTURES: Final = ("first_order", "second_order", "deep", "deepfm", "gmf", "mlp", "neumf", TWO_SIDED)
 PAIRWISE_ARCHITECTURES: Final = ("gmf", "mlp", "neumf")
+DRIFT_SECONDS: Final = (20.0, 1800.0, 100_000.0)
+"""Time constants of the drift of `two_sided`: of a page of movies, a sitting and a day."""
 DROPOUT_POSITIONS: Final = ("before", "after")
 DEEP_OUTPUT_ACTIVATIONS: Final = (None, "relu")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from components.deepfm.config import PAIRWISE_ARCHITECTURES, DeepFMConfig
+from components.deepfm.config import DRIFT_SECONDS, PAIRWISE_ARCHITECTURES, TWO_SIDED, DeepFMConfig
 from components.deepfm.fields import CategoricalField, NumericField
 from components.deepfm.model import build_model
 from schema import features
@@ -30,15 +30,17 @@ def example_model(config: DeepFMConfig, architecture: str, max_genres: int) -> k
     Raises:
       ValueError: the architecture is unknown.
     """
+    drift = DRIFT_SECONDS if architecture == TWO_SIDED else ()
     if architecture in PAIRWISE_ARCHITECTURES:
         config = dataclasses.replace(
             config,
             architecture=architecture,
             categorical=(features.UID.name, features.MID.name),
             numeric=(),
+            drift_seconds=drift,
         )
     else:
-        config = dataclasses.replace(config, architecture=architecture)
+        config = dataclasses.replace(config, architecture=architecture, drift_seconds=drift)
     return build_model(
         config,
         [

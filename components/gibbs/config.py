@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar
 
 from components.json_config import JsonConfig
-from components.ratings_example_gen.split import SPLITS, TRAIN, VALID
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,10 +18,11 @@ class GibbsConfig(JsonConfig):
     """
 
     RUN_FN: ClassVar = "components.gibbs.run_fn"  # module of the training
-    FITTED_SPLITS: ClassVar = (SPLITS[TRAIN], SPLITS[VALID])  # whose rows the weights are fitted to
+    FITS_VALIDATION: ClassVar = True  # to the rows of the validation split too
 
     method: str = "gibbs"  # and no other: it tells this configuration from that of another method
     burn_in: int = 40  # sweeps on the training rows alone, at least 1
+    settling: int = 10  # sweeps on training and validation rows before those that count, at least 0
     sweeps: int = 80  # on training and validation rows, at least 1; their mean is exported
     warm_burn_in: int = 10  # in place of `burn_in` after a warm start, at least 1
     implicit_rank: int = (
@@ -49,6 +49,8 @@ class GibbsConfig(JsonConfig):
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
+        if self.settling < 0:
+            raise ValueError(f"`settling` must not be negative, got {self.settling}")
         if not 0 < self.deep_share <= 1:
             raise ValueError(f"`deep_share` must be above 0 and at most 1, got {self.deep_share}")
         if not 0 <= self.seed < 2**32:

@@ -82,7 +82,7 @@ def _run(fn_args: FnArgs) -> None:
         side.vectors(model) if warm else first_vectors(len(side.design), k, rng) for side in (users, movies)
     )
     burn_in = config.warm_burn_in if warm else config.burn_in
-    steps = burn_in + config.sweeps
+    steps = burn_in + config.settling + config.sweeps
 
     def chain_of(rows: Ratings, user_vectors: np.ndarray, movie_vectors: np.ndarray) -> Chain:
         implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
@@ -109,13 +109,14 @@ def _run(fn_args: FnArgs) -> None:
 
     chain = chain_of(ratings, chain.users.sample, chain.movies.sample)
     deep, means = DeepPart(model, config, config.sweeps, rng), Means()
-    for sweep in range(config.sweeps):
+    for sweep in range(burn_in, steps):
         chain.sweep()
-        deep.train(chain)
-        means.add(chain)
+        if sweep >= burn_in + config.settling:
+            deep.train(chain)
+            means.add(chain)
         progress.report(
-            (burn_in + sweep + 1) / steps,
-            f"sweep {burn_in + sweep + 1} of {steps}: training RMSE {_rmse(chain.residuals):.4f}",
+            (sweep + 1) / steps,
+            f"sweep {sweep + 1} of {steps}: training RMSE {_rmse(chain.residuals):.4f}",
         )
     deep.finish()
     users.assign(model, means.users)

@@ -4,7 +4,6 @@ import dataclasses
 from typing import ClassVar
 
 from components.json_config import JsonConfig
-from components.ratings_example_gen.split import SPLITS, TRAIN
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class TrainConfig(JsonConfig):
     """
 
     RUN_FN: ClassVar = "components.trainer.run_fn"  # module of the training
-    FITTED_SPLITS: ClassVar = (SPLITS[TRAIN],)  # whose rows the weights are fitted to
+    FITS_VALIDATION: ClassVar = False  # to the rows of the validation split too
 
     method: str = "gradient"  # and no other: it tells this configuration from that of another method
     batch_size: int = 4096  # rows, at least 1

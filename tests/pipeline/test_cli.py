@@ -41,7 +41,7 @@ def test_each_architecture_is_drawn(deepfm, tmp_path, architecture):
     drawing = (tmp_path / "drawing.svg").read_text()
     assert "combination" in drawing
     assert "uid_index" in drawing
-    assert ("hidden_1" in drawing) == (architecture in ("deep", "deepfm", "mlp", "neumf"))
+    assert ("hidden_1" in drawing) == (architecture in ("deep", "deepfm", "mlp", "neumf", "two_sided"))
 
 
 def test_an_unknown_architecture_is_named(deepfm):

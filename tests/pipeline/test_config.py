@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from components.trainer.config import TrainConfig
 from pipeline.beam_profiles import BeamConfig
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig, TaskConfig, notebook
 from schema import features
@@ -56,9 +58,29 @@ def test_it_reaches_the_worker_as_it_is(config, preset):
 
 
 def test_presets(config):
-    assert list(PRESETS) == ["default", "notebook"]
+    assert list(PRESETS) == ["default", "fast", "best", "notebook"]
     assert PRESETS["default"](config) == config
     assert PRESETS["notebook"] is notebook
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_a_sampled_model_reads_every_category_and_the_moment(config, name):
+    sampled = PRESETS[name](config)
+    assert isinstance(sampled.train, GibbsConfig)
+    assert sampled.model.architecture == "two_sided"
+    assert sampled.model.categorical == tuple(feature.name for feature in features.CATEGORICAL)
+    assert sampled.model.drift_seconds == (20.0, 1800.0, 100_000.0)
+    # What would pull the weights of a gradient's model towards 0 is the prior's matter.
+    assert sampled.model.embedding_l2 == sampled.model.oov_dropout_rate == 0
+
+
+def test_method_and_architecture_must_fit(config):
+    with pytest.raises(
+        ValueError, match="`train` must be a GibbsConfig for the architecture 'two_sided', and"
+    ):
+        dataclasses.replace(config, train=GibbsConfig())
+    with pytest.raises(ValueError, match="for no other, got a TrainConfig for 'two_sided'"):
+        dataclasses.replace(PRESETS["best"](config), train=TrainConfig())
 
 
 def test_the_default_trains_on_every_field(config):
@@ -84,6 +106,7 @@ def test_the_notebook_s_model(config):
         "deep_output_activation": "relu",
         "embedding_l2": 0.0,  # so that the loss is the squared error alone
         "oov_dropout_rate": 0.0,
+        "drift_seconds": (),
         "clip_rating": False,
     }
 
@@ -92,6 +115,7 @@ def test_the_notebook_s_training(config):
     training = dataclasses.asdict(notebook(config).train)
     del training["block_rows"]  # bounds the memory, and changes no result below it
     assert training == {
+        "method": "gradient",
         "batch_size": 2048,
         "epochs": 30,
         "patience": 3,

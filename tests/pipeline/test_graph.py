@@ -220,6 +220,12 @@ def test_the_nodes_that_tfx_hosts_run_the_project_s_modules(nodes):
     }
 
 
+def test_a_sampled_model_is_fitted_to_the_validation_rows_too(config):
+    nodes = {node.id: node for node in create_pipeline(PRESETS["best"](config)).components}
+    assert nodes["Trainer"].exec_properties["run_fn"] == "components.gibbs.run_fn.run_fn"
+    assert json.loads(nodes["Transform"].exec_properties["splits_config"])["analyze"] == ["train", "valid"]
+
+
 def test_configurations_reach_their_nodes(config):
     config = dataclasses.replace(PRESETS["notebook"](config), noise_floor_rmse=0.83)
     nodes = {node.id: node for node in create_pipeline(config).components}

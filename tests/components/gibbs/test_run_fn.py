@@ -23,7 +23,7 @@ MODEL = DeepFMConfig(
     oov_dropout_rate=0.0,
     drift_seconds=(3600.0, 86_400.0),
 )
-CONFIG = GibbsConfig(burn_in=6, sweeps=8, warm_burn_in=2, implicit_rank=4, deep_batch_size=64)
+CONFIG = GibbsConfig(burn_in=6, settling=1, sweeps=8, warm_burn_in=2, implicit_rank=4, deep_batch_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,7 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, tmp_path_factory):
     [
         ({"burn_in": 0}, "`burn_in` must be positive, got 0"),
         ({"sweeps": -1}, "`sweeps` must be positive, got -1"),
+        ({"settling": -1}, "`settling` must not be negative, got -1"),
         ({"deep_share": 1.5}, "`deep_share` must be above 0 and at most 1, got 1.5"),
         ({"seed": -1}, r"`seed` must be from 0 to 2\*\*32 - 1, got -1"),
         ({"method": "gradient"}, "`method` must be 'gibbs', got 'gradient'"),

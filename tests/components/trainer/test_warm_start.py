@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.deepfm.config import ARCHITECTURES, PAIRWISE_ARCHITECTURES, DeepFMConfig
+from components.deepfm.config import ARCHITECTURES, PAIRWISE_ARCHITECTURES, TWO_SIDED, DeepFMConfig
 from components.deepfm.fields import CategoricalField, NumericField
 from components.deepfm.model import build_model, embedding_tables
 from components.errors import RunStoppedError
@@ -15,7 +15,7 @@ from components.trainer.start import Entries
 from components.trainer.warm_start import WARM_START_FILE, DoesNotFitError, Snapshot
 from schema import features
 
-UID, MID, ZIP = features.UID, features.MID, features.ZIP
+UID, MID, ZIP, TIMESTAMP = features.UID, features.MID, features.ZIP, features.TIMESTAMP
 CONFIG = DeepFMConfig(
     categorical=(UID.name, MID.name), numeric=(ZIP.name,), embedding_dim=2, hidden_units=(3,)
 )
@@ -54,6 +54,7 @@ def rate(model, vocabularies, pairs):
         entries = vocabularies[feature.name]
         index = {entry: number for number, entry in enumerate(entries, 1)}
         inputs[feature.index_name] = np.array([index.get(pair[column], len(entries) + 1) for pair in pairs])
+    inputs[TIMESTAMP.name] = np.full(len(pairs), 978_300_000)
     inputs[ZIP.z_score_name] = np.linspace(-1, 1, len(pairs), dtype=np.float32)
     return model({name: inputs[name] for name in model.input}, training=False).numpy()
 
@@ -107,10 +108,14 @@ def test_a_share_of_the_served_weights_is_that_and_the_rest_is_initial(served):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_before_the_first_step_the_new_model_predicts_what_the_served_one_does(architecture):
     numeric = () if architecture in PAIRWISE_ARCHITECTURES else CONFIG.numeric
-    config = dataclasses.replace(CONFIG, architecture=architecture, numeric=numeric, clip_rating=False)
+    drift = (60.0,) if architecture == TWO_SIDED else ()
+    config = dataclasses.replace(
+        CONFIG, architecture=architecture, numeric=numeric, drift_seconds=drift, clip_rating=False
+    )
     old, _ = build(OLD, config)
-    for weight in old.weights:
-        weight.assign(np.random.default_rng(len(weight.path)).normal(size=weight.shape))
+    # Variances, which must not be negative, are among the weights; the drift is not handed on.
+    for weight in [*old.trainable_weights, *(w for w in old.weights if "moving" in w.name)]:
+        weight.assign(np.abs(np.random.default_rng(len(weight.path)).normal(size=weight.shape)))
     new, fields = build(NEW, config, seed=1)
     warm_start.take_over(new, config, fields, NEW, take(old, config), share=1.0)
     # Known ones, new ones, and ones that neither knows.
