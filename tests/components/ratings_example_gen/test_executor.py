@@ -115,6 +115,33 @@ def test_exactly_the_planted_lines_are_rejected(folder, tmp_path, shard_bytes):
     assert (files["users.dat"].read, files["users.dat"].accepted) == (20, 20)
 
 
+def records(output, *splits):
+    files = [str(f) for split in splits for f in (output / "examples" / f"Split-{split}").glob("*")]
+    serialized = tf.data.TFRecordDataset(sorted(files), "GZIP").as_numpy_iterator()
+    return sorted(tf.train.Example.FromString(r).SerializeToString(deterministic=True) for r in serialized)
+
+
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_no_rating_of_the_test_split_reaches_what_is_trained_on(folder, tmp_path, split):
+    first = run(folder, tmp_path / "first", split=split)
+    tested = [pair(example) for example in read_examples(first)["test"]]
+    lines = (folder / "ratings.dat").read_bytes().split(b"\n")
+    for line, (user, movie) in enumerate(
+        line.split(b"::")[:2] if line.count(b"::") == 3 else (b"", b"") for line in lines
+    ):
+        if user.isdigit() and movie.isdigit() and (int(user), int(movie)) in tested:
+            fields = lines[line].split(b"::")
+            fields[2] = b"%d" % (1 + int(fields[2]) % 5)
+            lines[line] = b"::".join(fields)
+    (folder / "ratings.dat").write_bytes(b"\n".join(lines))
+    second = run(folder, tmp_path / "second", split=split)
+    # All that Transform, Trainer and the gates before them read of the ratings, statistics of users and
+    # movies included, is in these records; a training reads no others.
+    assert records(first, "train", "valid") == records(second, "train", "valid")
+    assert len(tested) > 30
+    assert not set(records(first, "test")) & set(records(second, "test"))
+
+
 def test_a_row_is_in_the_same_split_however_the_file_is_cut(folder, tmp_path):
     one, many = (
         {name: {pair(e) for e in split} for name, split in read_examples(output).items()}
