@@ -27,7 +27,7 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run retrain split-spans compile schedule submit backfill manifests generate-data status plot-model "
+        "run retrain tune split-spans compile schedule submit backfill manifests generate-data status plot-model "
         "serve predict rank batch models canary promote rollback prune"
     )
     for command in commands.split():
