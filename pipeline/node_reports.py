@@ -94,8 +94,9 @@ def _trainer(artifacts: Artifacts) -> NodeReport:
 
 def _tuner(artifacts: Artifacts) -> NodeReport:
     trials = read_trials(artifacts["tuner_results"].uri)
+    best = trials[0]
     return NodeReport(
-        f"best of {len(trials)} trials is {trials[0].number}: validation RMSE {trials[0].validation_rmse:.4f}",
+        f"best of {len(trials)} trials is {best.number}: validation RMSE {best.validation_rmse:.4f}",
         {
             "trials": [dataclasses.asdict(trial) for trial in trials],
             "tuner_results": artifacts["tuner_results"].uri,

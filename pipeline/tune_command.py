@@ -32,7 +32,7 @@ def tune(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, max=2**32 - 2, help="Of the search and of each trial: the same, the same trials."
+            min=0, max=2**32 - 1, help="Of the search and of each trial: the same, the same trials."
         ),
     ] = 0,
     runs: Runs = Path("runs"),
@@ -58,7 +58,7 @@ def tune(
     say(f"{request.text}, {trials} trials")
     try:
         with local.locked(config.root) as lock:
-            outcome = local.run(config, request.facts | {"trials_asked": trials}, console, lock, brief=True)
+            outcome = local.run(config, request.facts, console, lock, brief=True)
     except local.AlreadyRunningError as error:
         raise stop(str(error), ALREADY_RUNNING) from error
     except OSError as error:
