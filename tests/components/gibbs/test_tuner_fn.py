@@ -152,9 +152,3 @@ def test_a_fit_that_fails_ends_the_search(data, tmp_path):
     (tmp_path / "search" / "trial_0" / HISTORY_FILE).mkdir(parents=True)
     with pytest.raises(keras_tuner.errors.FatalError, match="trial 1 failed: FailedPreconditionError: "):
         search(data, tmp_path)
-
-
-def test_ids_outside_the_vocabulary_are_an_error(tmp_path):
-    data = transform(tmp_path / "transformed", TRAIN_ROWS)
-    with pytest.raises(ValueError, match="rows are of a user outside the vocabulary; Transform must analyze"):
-        search(data, tmp_path / "search")
