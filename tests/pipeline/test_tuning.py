@@ -84,8 +84,3 @@ def test_two_trials_end_to_end(new_project, tmp_path):
         assert line.split()[:2] == [str(trial["number"]), f"{trial['validation_rmse']:.4f}"]
     assert f"embedding_dim={trials[0]['hyperparameters']['embedding_dim']}, " in printed
     assert not (tmp_path / "runs" / name / "latest").exists()
-
-    status, printed = project.deepfm("tune", "--data", "small", "--preset", "fast", "--trials", "2")
-    assert status == 0, printed
-    assert sorted(project.summary()["cached_nodes"]) == sorted(summary["seconds_by_node"])
-    assert project.summary()["trials"] == trials
