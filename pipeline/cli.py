@@ -9,7 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.ratings_example_gen.config import RunDays, SpanConfig, SplitMethod
-from pipeline import batch_command, beam_options, kubeflow_commands, retrain_command, serving_commands
+from pipeline import (
+    batch_command,
+    beam_options,
+    kubeflow_commands,
+    retrain_command,
+    serving_commands,
+    tune_command,
+)
 from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig
 from pipeline.dataset.errors import DatasetError
@@ -39,6 +46,7 @@ app = typer.Typer(
 app.add_typer(serving_commands.app)
 app.add_typer(batch_command.app)
 app.add_typer(retrain_command.app)
+app.add_typer(tune_command.app)
 app.add_typer(kubeflow_commands.app)
 
 

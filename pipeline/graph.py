@@ -1,15 +1,9 @@
 """The graph: what runs, in which order. Where it runs is the runner's matter."""
 
-from ml_metadata.proto.metadata_store_pb2 import (  # type: ignore[attr-defined]
-    ConnectionConfig,
-    SqliteMetadataSourceConfig,
-)
 from tfx import components as tfx_components
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base import executor_spec
 from tfx.orchestration import pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs  # type: ignore[attr-defined]
-from tfx.proto.transform_pb2 import SplitsConfig  # type: ignore[attr-defined]
 
 from components.data_gate.component import DataGate
 from components.evaluator.eval_config import eval_config
@@ -17,27 +11,20 @@ from components.evaluator.executor import Executor as EvaluatorExecutor
 from components.model_report.component import ModelReport
 from components.model_report.config import DatasetFacts
 from components.pusher.component import Pusher
-from components.ratings_example_gen.component import RatingsExampleGen
 from components.ratings_example_gen.config import SplitMethod
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
-from components.schema_gen.executor import Executor as SchemaGenExecutor
 from components.served_model.component import ServedModel
 from components.served_model.properties import SPLIT_IDENTITY
 from components.serving_validator.component import ServingValidator
 from components.trainer.executor import Executor as TrainerExecutor
+from pipeline import preparation
 from pipeline.config import PipelineConfig
 from pipeline.source_fingerprint import source_fingerprint
-from schema import features
 
 
 def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
     """Return the pipeline of a configuration; reads nothing but the project's own sources."""
-    example_gen = RatingsExampleGen(
-        str(config.data_folder),
-        config.example_gen,
-        run_date=config.run_date,
-        window_days=config.window_days,
-    )
+    example_gen = preparation.ratings_example_gen(config)
     served_model = ServedModel(
         example_gen.outputs["examples"],
         serving_dir=str(config.serving),
@@ -57,8 +44,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         ),
     )
     statistics_gen = tfx_components.StatisticsGen(examples=example_gen.outputs["examples"])
-    schema_gen = ImportSchemaGen(schema_file=features.SCHEMA_PATH.name)
-    schema_gen.executor_spec = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
+    schema_gen = preparation.import_schema_gen()
     schema = schema_gen.outputs["schema"]
     example_validator = tfx_components.ExampleValidator(
         statistics=statistics_gen.outputs["statistics"], schema=schema
@@ -74,15 +60,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         serving_dir=str(config.serving),
         accept_data=config.accept_data,
     )
-    fitted = [SPLITS[TRAIN], *([SPLITS[VALID]] if config.train.FITS_VALIDATION else [])]
-    transform = tfx_components.Transform(
-        examples=example_gen.outputs["examples"],
-        schema=schema,
-        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
-        custom_config={"transform_config": config.transform.to_json()},
-        splits_config=SplitsConfig(analyze=fitted, transform=[SPLITS[TRAIN], SPLITS[VALID]]),
-        disable_statistics=True,  # StatisticsGen has those of the raw features
-    )
+    transform = preparation.transform(config, example_gen.outputs["examples"], schema)
     transform.add_upstream_node(data_gate)
     trainer = tfx_components.Trainer(
         run_fn=f"{config.train.RUN_FN}.run_fn",
@@ -145,11 +123,8 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         evaluator_config=config.evaluator,
     )
     sources = {
-        example_gen: ["components.ratings_example_gen.component"],
         served_model: ["components.served_model.component"],
-        schema_gen: ["schema.features", "components.schema_gen.executor"],
         data_gate: ["components.data_gate.component"],
-        transform: ["components.transform.preprocessing"],
         trainer: [config.train.RUN_FN],
         evaluator: ["components.evaluator.executor", "components.evaluator.eval_config"],
         serving_validator: ["components.serving_validator.component"],
@@ -157,8 +132,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
         model_report: ["components.model_report.component"],
     }
     for node, modules in sources.items():
-        # TFX's cache knows modules by name only: an edit would re-use the old result.
-        node.exec_properties["source_fingerprint"] = source_fingerprint(*modules)
+        preparation.with_fingerprint(node, *modules)
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.artifacts),
@@ -176,13 +150,7 @@ def create_pipeline(config: PipelineConfig) -> pipeline.Pipeline:
             pusher,
             model_report,
         ],
-        metadata_connection_config=ConnectionConfig(
-            # Not by TFX's function, which makes the folder.
-            sqlite=SqliteMetadataSourceConfig(
-                filename_uri=str(config.metadata),
-                connection_mode=SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
-            )
-        ),
+        metadata_connection_config=preparation.metadata_connection(config),
         enable_cache=True,
         beam_pipeline_args=list(config.beam.args),
     )

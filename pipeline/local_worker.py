@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import logging as absl_logging
 from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto.metadata_store_pb2 import Event, Execution  # type: ignore[attr-defined]
-from tfx.orchestration import metadata
+from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.types import artifact_utils
 
@@ -31,6 +31,8 @@ from pipeline.beam_errors import own_words
 from pipeline.config import PipelineConfig
 from pipeline.graph import create_pipeline
 from pipeline.job import SUMMARY_FILE, Job
+from pipeline.tuning import create_tuning_pipeline
+from pipeline.tuning_config import TuningConfig
 
 _DATA_GATES = ("RatingsExampleGen", "DataGate")
 _PACKAGES = (
@@ -158,6 +160,11 @@ def forget_interrupted(config: PipelineConfig) -> list[int]:
     return [execution.id for execution in interrupted]
 
 
+def _graph(config: PipelineConfig) -> pipeline.Pipeline:
+    """Return the graph of a run, or of a search."""
+    return create_tuning_pipeline(config) if isinstance(config, TuningConfig) else create_pipeline(config)
+
+
 def run(job: Job) -> int:
     """Run the pipeline; write summary.json whatever comes; return the exit status."""
     _run.events = events.EventWriter(job.event_descriptor)
@@ -175,7 +182,7 @@ def run(job: Job) -> int:
         interrupted = forget_interrupted(job.config)
         if interrupted:
             logging.warning("executions %s were interrupted and start over", interrupted)
-        _Runner().run(create_pipeline(job.config))
+        _Runner().run(_graph(job.config))
         _run.summary["state"] = "succeeded"
         status = 0
     except Exception as error:
@@ -222,7 +229,7 @@ def _write_summary(job: Job) -> None:
 def _remove_old(config: PipelineConfig) -> None:
     """Remove what old runs left; the run that has ended stays what it is where that cannot be done."""
     try:
-        retention.remove_old(config, nodes=len(create_pipeline(config).components))
+        retention.remove_old(config, nodes=len(_graph(config).components))
     except Exception as error:
         _tell(f"what old runs left could not be removed: {error}")
 

@@ -10,6 +10,7 @@ from tfx import types
 
 from components.data_gate.report import Report
 from components.evaluator.results import read_evaluation
+from components.gibbs.trials import read_trials
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE
 from components.pusher.executor import pushed_version
 from components.ratings_example_gen import counts
@@ -91,6 +92,19 @@ def _trainer(artifacts: Artifacts) -> NodeReport:
     )
 
 
+def _tuner(artifacts: Artifacts) -> NodeReport:
+    trials = read_trials(artifacts["tuner_results"].uri)
+    best = trials[0]
+    return NodeReport(
+        f"best of {len(trials)} trials is {best.number}: validation RMSE {best.validation_rmse:.4f}",
+        {
+            "trials": [dataclasses.asdict(trial) for trial in trials],
+            "tuner_results": artifacts["tuner_results"].uri,
+            "best_hyperparameters": artifacts["best_hyperparameters"].uri,
+        },
+    )
+
+
 def _evaluator(artifacts: Artifacts) -> NodeReport:
     evaluation = read_evaluation(artifacts["evaluation"].uri)
     overall, comparison = evaluation.overall, evaluation.comparison
@@ -161,6 +175,7 @@ _REPORTERS: dict[str, Callable[[Artifacts], NodeReport]] = {
     "RatingsExampleGen": _example_gen,
     "DataGate": _data_gate,
     "Trainer": _trainer,
+    "Tuner": _tuner,
     "Evaluator": _evaluator,
     "ServingValidator": _serving_validator,
     "Pusher": _pusher,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import batch_command, cli, kubeflow_commands, retrain_command, serving_commands
+from pipeline import batch_command, cli, kubeflow_commands, retrain_command, serving_commands, tune_command
 from pipeline.dataset.generated import generate
 from serving import release, versions
 
@@ -173,6 +173,7 @@ def test_the_tables_name_what_there_is():
             serving_commands.app,
             batch_command.app,
             retrain_command.app,
+            tune_command.app,
         )
         for info in app.registered_commands
     }

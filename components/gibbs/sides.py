@@ -60,6 +60,10 @@ class Side:
         design = np.concatenate([np.zeros((len(row), 0)), *blocks], axis=1).astype(np.float32)
         return cls(name, table, own, numbers, design)
 
+    def numbers(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the number of each row's vocabulary entry, from 0, int64[n]."""
+        return columns[self.identity.index_name] - 1
+
     def vectors(self, model: keras.Model) -> np.ndarray:
         """Return what a model's weights say of each entry, float32[V, k + 1]."""
         effects = np.concatenate(

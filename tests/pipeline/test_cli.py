@@ -27,8 +27,8 @@ def deepfm(monkeypatch, tmp_path):
 def test_without_a_command_the_help_names_all_of_them(deepfm):
     _, printed = deepfm()
     commands = (
-        "run retrain split-spans compile schedule submit backfill manifests generate-data status plot-model "
-        "serve predict rank batch models canary promote rollback prune"
+        "run retrain tune split-spans compile schedule submit backfill manifests generate-data status "
+        "plot-model serve predict rank batch models canary promote rollback prune"
     )
     for command in commands.split():
         assert re.search(rf"│ {command} ", printed), command
@@ -64,6 +64,11 @@ def test_data_that_does_not_exist_is_one_sentence(deepfm):
         (("run", "--data", "[/x]"), "[/x] does not exist"),
         (("run", "--data", "small", "--runs", "file"), "cannot write to"),
         (("run", "--data", "small", "--seed", "-1"), "--seed"),
+        (("tune", "--data", "small", "--runs", "file"), "cannot write to"),
+        (
+            ("tune", "--data", "small", "--preset", "notebook"),
+            "only a model that is fitted by Gibbs sampling",
+        ),
         (("plot-model", "no/such/model.png"), "no/such/model.png"),
         (("generate-data", "file"), "file"),
         (
@@ -130,6 +135,7 @@ def test_ratings_are_split_into_days_that_need_a_date(deepfm, tmp_path):
             ("run", "--data", "daily", "--date", last, "--split", "time"),
             "`split` must be random for a folder",
         ),
+        (("tune", "--data", "daily"), "daily is a folder of days: give the ratings as one folder or zip"),
         (("retrain", "--data", "small"), "small is no folder of days; make one: `deepfm split-spans`"),
         (("retrain", "--data", "daily", "--date", "now"), "--date must be a date like 2000-12-31, got 'now'"),
         (("retrain", "--data", "daily", "--from", "1"), "--from must be a date like 2000-12-31, got '1'"),
@@ -149,6 +155,17 @@ def test_ratings_are_split_into_days_that_need_a_date(deepfm, tmp_path):
     status, printed = deepfm("retrain", "--data", "daily", "--date", last)
     assert (status, len(printed.splitlines())) == (1, 1), printed
     assert re.search(rf"daily/{days[-1]}/ratings\.dat cannot be read: .*Is a directory", printed)
+
+
+def test_what_a_search_is_told_is_in_its_help(deepfm):
+    status, printed = deepfm("tune", "--help")
+    assert status == 0
+    assert "Search for better hyperparameters around a preset that is sampled" in printed
+    for option in ("--data", "--split", "--trials", "--preset", "--seed", "--runs"):
+        assert re.search(rf"│ {option} ", printed), option
+    status, printed = deepfm("tune", "--trials", "0")
+    assert status == 2
+    assert "--trials" in printed
 
 
 def test_a_size_that_cannot_be_generated_is_refused(deepfm):

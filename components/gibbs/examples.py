@@ -1,0 +1,74 @@
+"""The transformed examples of a fit, in memory."""
+
+import dataclasses
+from typing import Self
+
+import numpy as np
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from components.deepfm.config import DeepFMConfig
+from components.gibbs.ratings import Ratings
+from components.gibbs.sides import Side
+from components.trainer.batches import Batches, Columns
+from components.trainer.transformed import Transformed
+from schema import features
+
+_READ_ROWS = 1_000_000  # at once
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """The rows of the training and the validation split, and the two sides of the model."""
+
+    transformed: Transformed
+    train: Columns
+    valid: Columns
+    users: Side  # with an entry for each user of both splits
+    movies: Side
+
+    @classmethod
+    def read(cls, fn_args: FnArgs, config: DeepFMConfig) -> Self:
+        """Read what TFX gives a training or a search.
+
+        Args:
+          fn_args: from TFX.
+          config: names the fields.
+
+        Raises:
+          ValueError: a row is of an id outside the vocabulary.
+        """
+        transformed = Transformed(fn_args.transform_graph_path)
+        train, valid = (
+            Batches(files, transformed.spec(config), batch_size=_READ_ROWS, block_rows=_READ_ROWS).columns()
+            for files in (fn_args.train_files, fn_args.eval_files)
+        )
+        both = _joined(train, valid)
+        categorical = [field for field in transformed.categorical if field.name in config.categorical]
+        numeric = [number for number in transformed.numeric if number.name in config.numeric]
+        return cls(
+            transformed=transformed,
+            train=train,
+            valid=valid,
+            users=Side.of("user", features.UID, features.USER_FEATURES, categorical, numeric, both),
+            movies=Side.of("movie", features.MID, features.MOVIE_FEATURES, categorical, numeric, both),
+        )
+
+    @property
+    def both(self) -> Columns:
+        """The rows of both splits."""
+        return _joined(self.train, self.valid)
+
+    def ratings(self, columns: Columns) -> Ratings:
+        """Return rows as the ratings that a chain is run on."""
+        return Ratings.of(
+            user=self.users.numbers(columns),
+            movie=self.movies.numbers(columns),
+            rating=columns[features.LABEL.name],
+            time=columns[features.TIMESTAMP.name],
+            users=len(self.users.design),
+            movies=len(self.movies.design),
+        )
+
+
+def _joined(first: Columns, second: Columns) -> Columns:
+    return {name: np.concatenate([first[name], second[name]]) for name in first}

@@ -1,0 +1,126 @@
+"""The fit of a model: a burn-in on the training rows, then the sweeps whose mean it gets."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import threadpoolctl
+
+from components.deepfm.config import DeepFMConfig
+from components.deepfm.model import USER_DRIFT, build_model
+from components.gibbs.config import GibbsConfig
+from components.gibbs.deep import DeepPart
+from components.gibbs.examples import Examples
+from components.gibbs.implicit import implicit_embeddings
+from components.gibbs.means import Means, assign_drift, drift_cells
+from components.gibbs.ratings import Ratings
+from components.gibbs.sampler import Chain, first_vectors
+from components.gibbs.watch import Watch, rmse
+
+Report = Callable[[float, str], None]
+"""Is told the share of the work that is done, and a few words on it."""
+
+
+def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: int) -> keras.Model:
+    """Build a model for `fit`.
+
+    Args:
+      examples: sizes of the fields.
+      ratings: that it will be fitted to.
+      config: the architecture `two_sided`.
+      seed: of initial weights, dropout and everything else that Keras draws.
+    """
+    keras.utils.set_random_seed(seed)
+    return build_model(
+        config,
+        examples.transformed.categorical,
+        examples.transformed.numeric,
+        rating_mean=float(ratings.rating.mean()),
+        seed=seed,
+        drift_cells=1 + len(drift_cells(ratings)),
+    )
+
+
+def fit(
+    model: keras.Model,
+    examples: Examples,
+    ratings: Ratings,
+    model_config: DeepFMConfig,
+    config: GibbsConfig,
+    *,
+    warm: bool,
+    folder: str,
+    report: Report,
+) -> None:
+    """Sample, and give a model the mean of the samples.
+
+    Args:
+      model: of `new_model` for the same ratings.
+      examples: the training rows of the burn-in, and the validation rows that it is watched on.
+      ratings: what the sweeps after the burn-in are run on.
+      model_config: of the model.
+      config: how to sample.
+      warm: begin with the vectors that the model has.
+      folder: of the history and the TensorBoard logs of the burn-in.
+      report: is told of each sweep.
+    """
+    # The kernels have their own threads, which those of BLAS would make wait; and its sums would depend on
+    # the number of cores.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        _fit(model, examples, ratings, model_config, config, warm, folder, report)
+
+
+def _fit(
+    model: keras.Model,
+    examples: Examples,
+    ratings: Ratings,
+    model_config: DeepFMConfig,
+    config: GibbsConfig,
+    warm: bool,
+    folder: str,
+    report: Report,
+) -> None:
+    rng = np.random.default_rng(config.seed)
+    users, movies = examples.users, examples.movies
+    k = model_config.embedding_dim
+    vectors = tuple(
+        side.vectors(model) if warm else first_vectors(len(side.design), k, rng) for side in (users, movies)
+    )
+    burn_in = config.warm_burn_in if warm else config.burn_in
+    steps = burn_in + config.settling + config.sweeps
+
+    def chain_of(rows: Ratings, user_vectors: np.ndarray, movie_vectors: np.ndarray) -> Chain:
+        implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
+        return Chain(
+            rows,
+            user_features=np.concatenate([implicit[0], users.design], axis=1),
+            movie_features=np.concatenate([implicit[1], movies.design], axis=1),
+            user_vectors=user_vectors,
+            movie_vectors=movie_vectors,
+            rating_mean=float(ratings.rating.mean()),
+            drift_seconds=model_config.drift_seconds,
+            rng=rng,
+        )
+
+    chain = chain_of(examples.ratings(examples.train), *vectors)
+    watch = Watch(examples, chain, first=burn_in // 2, folder=folder)
+    for sweep in range(burn_in):
+        chain.sweep()
+        found = watch.note(chain, sweep)
+        report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
+    watch.close()
+
+    chain = chain_of(ratings, chain.users.sample, chain.movies.sample)
+    deep, means = DeepPart(model, config, config.sweeps, rng), Means()
+    for sweep in range(burn_in, steps):
+        chain.sweep()
+        if sweep >= burn_in + config.settling:
+            deep.train(chain)
+            means.add(chain)
+        report(
+            (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chain.residuals):.4f}"
+        )
+    deep.finish()
+    users.assign(model, users.completed(means.users, ratings.user_counts > 0))
+    movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
+    assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope)

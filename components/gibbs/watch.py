@@ -1,0 +1,81 @@
+"""The history of a burn-in: what a chain says of the validation rows."""
+
+import csv
+import os
+
+import numpy as np
+import tensorflow as tf
+from tfx.dsl.io import fileio
+
+from components.deepfm.user_drift import UserDrift
+from components.gibbs.examples import Examples
+from components.gibbs.means import assign_drift, drift_cells, predict
+from components.gibbs.sampler import Chain
+from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
+from schema import features
+
+_MEASURES = (TRAIN_RMSE, VALIDATION_RMSE, VALIDATION_MAE)
+
+
+class Watch:
+    """Asks for the validation rows during the burn-in, by the mean of its second part; writes the history.
+
+    Args:
+      examples: hold the validation rows.
+      chain: that is watched.
+      first: sweep, from 0 on, that the mean begins with.
+      folder: of the history and the TensorBoard logs.
+    """
+
+    def __init__(self, examples: Examples, chain: Chain, *, first: int, folder: str) -> None:
+        self._users, self._movies = examples.users, examples.movies
+        valid = examples.valid
+        self._user, self._movie = self._users.numbers(valid), self._movies.numbers(valid)
+        self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
+        self._rating = valid[features.LABEL.name]
+        self._drift = UserDrift(
+            self._users.identity.rows, 1 + len(drift_cells(chain.ratings)), chain.drift.seconds
+        )
+        self._drift.build([(None,), (None,)])
+        self._first = first
+        self._sum = np.zeros(len(self._rating))
+        self._history = fileio.open(os.path.join(folder, HISTORY_FILE), "w")
+        self._rows = csv.writer(self._history)
+        self._rows.writerow([SWEEP, *_MEASURES])
+        self._board = tf.summary.create_file_writer(folder)
+
+    def note(self, chain: Chain, sweep: int) -> float:
+        """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
+        ratings = chain.ratings
+        assign_drift(self._drift, ratings, chain.drift.means, chain.drift.slope)
+        said: np.ndarray = chain.rating_mean + predict(
+            self._users.completed(chain.users.mean, ratings.user_counts > 0),
+            self._movies.completed(chain.movies.sample, ratings.movie_counts > 0),
+            self._user,
+            self._movie,
+            self._drift([self._index, self._time]),
+        )
+        said = np.clip(said, features.MIN_RATING, features.MAX_RATING)
+        if sweep >= self._first:
+            self._sum += said
+            said = self._sum / (sweep + 1 - self._first)
+        found = (
+            rmse(chain.residuals),
+            rmse(said - self._rating),
+            float(np.abs(said - self._rating).mean()),
+        )
+        self._rows.writerow([sweep, *found])
+        with self._board.as_default():
+            for name, value in zip(_MEASURES, found, strict=True):
+                tf.summary.scalar(f"sweep_{name}", value, sweep)
+        return found[1]
+
+    def close(self) -> None:
+        """Close the files."""
+        self._history.close()
+        self._board.close()
+
+
+def rmse(errors: np.ndarray) -> float:
+    """Return the root of the mean square of float[n]."""
+    return float(np.sqrt(np.mean(errors.astype(np.float64) ** 2)))
