@@ -11,6 +11,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.dsl.io import fileio
 
 from components import progress
+from components.choice.order import fit_order
 from components.deepfm.config import DeepFMConfig
 from components.deepfm.model import USER_DRIFT, build_model
 from components.deepfm.user_drift import UserDrift
@@ -28,6 +29,7 @@ from components.trainer.transformed import Transformed
 from schema import features
 
 _READ_ROWS = 1_000_000  # at once
+_SAMPLING_SHARE = 0.8  # of the progress; the rest is the order's
 _MEASURES = (TRAIN_RMSE, VALIDATION_RMSE, VALIDATION_MAE)
 
 
@@ -103,7 +105,8 @@ def _run(fn_args: FnArgs) -> None:
         chain.sweep()
         rmse = watch.note(chain, sweep)
         progress.report(
-            (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {rmse:.4f}"
+            _SAMPLING_SHARE * (sweep + 1) / steps,
+            f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {rmse:.4f}",
         )
     watch.close()
 
@@ -115,14 +118,27 @@ def _run(fn_args: FnArgs) -> None:
             deep.train(chain)
             means.add(chain)
         progress.report(
-            (sweep + 1) / steps,
+            _SAMPLING_SHARE * (sweep + 1) / steps,
             f"sweep {sweep + 1} of {steps}: training RMSE {_rmse(chain.residuals):.4f}",
         )
     deep.finish()
     users.assign(model, means.users)
     movies.assign(model, means.movies)
     assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope)
-    write(model, model_config, transformed, fn_args.serving_model_dir)
+    order = fit_order(
+        both,
+        categorical,
+        dim=config.choice_dim,
+        epochs=config.choice_epochs,
+        learning_rate=config.choice_learning_rate,
+        rating_weight=config.choice_rating_weight,
+        rng=rng,
+        on_epoch=lambda epoch, loss: progress.report(
+            _SAMPLING_SHARE + (1 - _SAMPLING_SHARE) * epoch / config.choice_epochs,
+            f"order, epoch {epoch} of {config.choice_epochs}: loss {loss:.4f}",
+        ),
+    )
+    write(model, model_config, transformed, fn_args.serving_model_dir, order)
 
 
 class _Watch:

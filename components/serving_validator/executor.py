@@ -271,6 +271,9 @@ def check(
     ]
     if no_numbers:
         return no_numbers, {}
+    scores = answers["rank"].outputs.get(features.SCORE.name, np.empty(0))
+    if scores.shape != (len(mids),) or not np.isfinite(scores).all():
+        return ["`rank` did not give each movie a score"], {}
     ranked = answers["rank"].outputs[features.MID.name]
     if not np.array_equal(np.sort(ranked), np.sort(mids)):
         return ["`rank` did not give each movie of the request once"], {}
@@ -287,7 +290,7 @@ def check(
         for name, difference in differences.items()
         if not difference <= config.tolerance
     ]
-    if (np.diff(ratings["rank"]) > 0).any():
+    if (np.diff(scores) > 0).any():
         failures.append("`rank` did not give the best movie first")
     figures = {
         "largest_difference": float(max(differences.values())),

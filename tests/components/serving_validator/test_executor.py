@@ -31,6 +31,7 @@ from schema import features
 from serving import catalogue, rated, versions, warmup
 
 RATING, MID, TIMESTAMP = features.RATING.name, features.MID.name, features.TIMESTAMP.name
+SCORE = features.SCORE.name
 RECORDS = np.array([b"x", b"y", b"z"], object)
 QUESTIONS = Questions(np.array([5, 6, 7]), np.array([8, 9, 10]), np.array([500, 600, 700]))
 DAYS = {
@@ -43,6 +44,7 @@ CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, m
 EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
 MIDS = np.array([30, 10, 20])
 RANKED = np.array([10, 30, 20])
+SCORES = np.array([0.5, 0.5, -7], np.float32)
 
 
 def answers(**changes):
@@ -59,7 +61,7 @@ def answers(**changes):
         "rank_unknown": np.array([3.5, 3.5, 3.5], np.float32),
     }
     return {
-        name: Answer({RATING: value} | ({MID: RANKED} if name == "rank" else {}), 2.0)
+        name: Answer({RATING: value} | ({MID: RANKED, SCORE: SCORES} if name == "rank" else {}), 2.0)
         for name, value in (ratings | changes).items()
     }
 
@@ -109,16 +111,19 @@ def test_a_slow_answer_is_named(name, failure):
 
 
 @pytest.mark.parametrize(
-    ("mids", "ratings", "failure"),
+    ("mids", "ratings", "scores", "failure"),
     [
-        (MIDS, [4.0, 3.0, 2.0], "`rank` differs from the training graph by 1.0e+00"),
-        ([20, 30, 10], [2.0, 3.0, 4.0], "`rank` did not give the best movie first"),
-        ([10, 10, 20], [4.0, 4.0, 2.0], "`rank` did not give each movie of the request once"),
+        (MIDS, [4.0, 3.0, 2.0], SCORES, "`rank` differs from the training graph by 1.0e+00"),
+        ([20, 30, 10], [2.0, 3.0, 4.0], [1, 2, 3], "`rank` did not give the best movie first"),
+        ([10, 10, 20], [4.0, 4.0, 2.0], SCORES, "`rank` did not give each movie of the request once"),
+        (RANKED, [4.0, 3.0, 2.0], [1, np.nan, 0], "`rank` did not give each movie a score"),
+        (RANKED, [4.0, 3.0, 2.0], [1, 0], "`rank` did not give each movie a score"),
     ],
 )
-def test_a_wrong_ranking_is_named(mids, ratings, failure):
+def test_a_wrong_ranking_is_named(mids, ratings, scores, failure):
     wrong = answers()
-    wrong["rank"] = Answer({RATING: np.array(ratings, np.float32), MID: np.array(mids)}, 2.0)
+    outputs = {RATING: np.array(ratings, np.float32), MID: np.array(mids), SCORE: np.array(scores)}
+    wrong["rank"] = Answer(outputs, 2.0)
     failures, _ = check(wrong, EXPECTED, MIDS, CONFIG)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
@@ -133,7 +138,8 @@ class Doubled(tf.Module):
     )
     def double(self, x, mid):
         order = tf.argsort(mid)  # the movies of RANKED come as 10, 20, 30
-        return {RATING: 2 * x, MID: tf.gather(mid, tf.gather(order, [0, 2, 1]))}
+        best = tf.gather(mid, tf.gather(order, [0, 2, 1]))
+        return {RATING: 2 * x, MID: best, SCORE: -tf.range(3.0)}
 
 
 @pytest.fixture(scope="module")
