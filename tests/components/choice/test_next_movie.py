@@ -80,7 +80,7 @@ def test_save_and_load(layer, tmp_path):
 def test_arguments_out_of_range_are_refused(layer, argument, value, message):
     config = layer.get_config()
     with pytest.raises(ValueError, match=message):
-        NextMovie.from_config({**config, argument: value})
+        NextMovie(**{**config, argument: value})
 
 
 def test_other_inputs_are_refused(layer):
