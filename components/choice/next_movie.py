@@ -102,7 +102,6 @@ class NextMovie(keras.layers.Layer):
         """Score a batch."""
         users, times = inputs[self.users_input], inputs[self.timestamp_input]
         last = ops.take(self.last, users)
-        # Compared first: a difference to NEVER would be no time at all.
         paused = ops.logical_and(
             ops.not_equal(last, NEVER),
             ops.logical_or(times < 0, times - last > self.pause_seconds),
