@@ -60,12 +60,12 @@ def export(
         return {features.RATING.name: rate(transform(tf.io.parse_example(examples, example_spec)))}
 
     def predict(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {features.RATING.name: rate(transform(_as_parsed(raw, example_spec)))}
+        return {features.RATING.name: rate(transform(as_parsed(raw, example_spec)))}
 
     def rank(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         mids = raw[features.MID.name]
         once = {feature.name: tf.repeat(raw[feature.name][:1], tf.size(mids)) for feature in _ONCE_IN_RANK}
-        transformed = transform(_as_parsed({**raw, **once}, example_spec))
+        transformed = transform(as_parsed({**raw, **once}, example_spec))
         ratings = rate(transformed)
         scores = ratings
         if order is not None:
@@ -102,10 +102,15 @@ def _raw_spec(rows: Mapping[features.Feature, int]) -> dict[str, tf.TensorSpec]:
     }
 
 
-def _as_parsed(
+def as_parsed(
     raw: dict[str, tf.Tensor], spec: dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]
 ) -> dict[str, tf.Tensor | tf.SparseTensor]:
-    """Return dense raw tensors in the form that parsing a tf.Example gives; "" is no value."""
+    """Return dense raw tensors in the form that parsing a tf.Example gives; "" is no value.
+
+    Args:
+      raw: by feature, [n] each or [n, width] of a feature of many values.
+      spec: of the raw features.
+    """
     return {
         name: tf.sparse.from_dense(value if value.shape.rank == 2 else value[:, tf.newaxis])
         if isinstance(spec[name], tf.io.VarLenFeature)

@@ -44,7 +44,7 @@ CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, m
 EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
 MIDS = np.array([30, 10, 20])
 RANKED = np.array([10, 30, 20])
-SCORES = np.array([0.5, 0.5, -7], np.float32)
+SCORES = np.array([1.5, 0.5, -7], np.float32)
 
 
 def answers(**changes):
@@ -66,8 +66,14 @@ def answers(**changes):
     }
 
 
+def score(ratings):
+    """The scores of MIDS."""
+    np.testing.assert_array_equal(ratings, EXPECTED)
+    return np.array([0.5, 1.5, -7], np.float32)
+
+
 def test_a_sound_model_passes():
-    failures, figures = check(answers(), EXPECTED, MIDS, CONFIG)
+    failures, figures = check(answers(), EXPECTED, MIDS, CONFIG, score)
     assert failures == []
     assert figures == {"largest_difference": 0.0, "predict_ms": 2.0, "rank_ms": 2.0}
 
@@ -92,7 +98,7 @@ def test_a_sound_model_passes():
     ],
 )
 def test_a_wrong_answer_is_named(name, ratings, failure):
-    failures, _ = check(answers(**{name: ratings}), EXPECTED, MIDS, CONFIG)
+    failures, _ = check(answers(**{name: ratings}), EXPECTED, MIDS, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
 
@@ -107,14 +113,15 @@ def test_a_wrong_answer_is_named(name, ratings, failure):
 def test_a_slow_answer_is_named(name, failure):
     slow = answers()
     slow[name] = dataclasses.replace(slow[name], milliseconds=30.0)
-    assert check(slow, EXPECTED, MIDS, CONFIG)[0] == [failure]
+    assert check(slow, EXPECTED, MIDS, CONFIG, score)[0] == [failure]
 
 
 @pytest.mark.parametrize(
     ("mids", "ratings", "scores", "failure"),
     [
-        (MIDS, [4.0, 3.0, 2.0], SCORES, "`rank` differs from the training graph by 1.0e+00"),
-        ([20, 30, 10], [2.0, 3.0, 4.0], [1, 2, 3], "`rank` did not give the best movie first"),
+        (RANKED, [4.0, 3.0, 3.0], SCORES, "`rank` differs from the training graph by 1.0e+00"),
+        (RANKED, [4.0, 3.0, 2.0], [1.5, 0.75, -7], "`score` differs from the training graph by 2.5e-01"),
+        ([20, 30, 10], [2.0, 3.0, 4.0], [-7, 0.5, 1.5], "`rank` did not give the best movie first"),
         ([10, 10, 20], [4.0, 4.0, 2.0], SCORES, "`rank` did not give each movie of the request once"),
         (RANKED, [4.0, 3.0, 2.0], [1, np.nan, 0], "`rank` did not give each movie a score"),
         (RANKED, [4.0, 3.0, 2.0], [1, 0], "`rank` did not give each movie a score"),
@@ -124,7 +131,7 @@ def test_a_wrong_ranking_is_named(mids, ratings, scores, failure):
     wrong = answers()
     outputs = {RATING: np.array(ratings, np.float32), MID: np.array(mids), SCORE: np.array(scores)}
     wrong["rank"] = Answer(outputs, 2.0)
-    failures, _ = check(wrong, EXPECTED, MIDS, CONFIG)
+    failures, _ = check(wrong, EXPECTED, MIDS, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
 
@@ -139,7 +146,7 @@ class Doubled(tf.Module):
     def double(self, x, mid):
         order = tf.argsort(mid)  # the movies of RANKED come as 10, 20, 30
         best = tf.gather(mid, tf.gather(order, [0, 2, 1]))
-        return {RATING: 2 * x, MID: best, SCORE: -tf.range(3.0)}
+        return {RATING: 2 * x, MID: best, SCORE: tf.constant(SCORES)}
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +166,7 @@ def requests():
 
 
 def test_a_model_is_asked_in_a_fresh_process(model):
-    failures, figures = _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+    failures, figures = _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     assert failures == []
     assert figures["largest_difference"] == 0
     assert 0 < figures["predict_ms"] < 10
@@ -167,7 +174,7 @@ def test_a_model_is_asked_in_a_fresh_process(model):
 
 def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
     (tmp_path / "saved_model.pb").write_bytes((model / "saved_model.pb").read_bytes()[:100])
-    failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG)
+    failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(
         f"a fresh process could not serve the model: ModelNotLoadable: cannot load {tmp_path}: "
@@ -177,7 +184,7 @@ def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
 
 def test_a_model_that_does_not_answer_is_a_failure(model):
     asked = requests() | {"one": Request("triple", {})}
-    failures, _ = _ask_and_check(str(model), asked, EXPECTED, CONFIG)
+    failures, _ = _ask_and_check(str(model), asked, EXPECTED, CONFIG, score)
     assert failures == [
         'a fresh process could not serve the model: SignatureNotFound: Serving signature key "triple" not '
         "found."
@@ -189,7 +196,7 @@ def test_a_process_that_never_answers_stops_the_run_without_a_verdict(model):
     with pytest.raises(
         RunStoppedError, match=r"model was not ready for it within 0\.05 s\. That says nothing"
     ):
-        _ask_and_check(str(model), requests(), EXPECTED, config)
+        _ask_and_check(str(model), requests(), EXPECTED, config, score)
 
 
 @pytest.fixture
@@ -210,7 +217,7 @@ BROKEN = 'raise ImportError("libscipy.so: cannot open shared object file")'
 def test_a_process_that_cannot_import_stops_the_run_without_a_verdict(model, installed):
     installed("tensorflow", BROKEN)
     with pytest.raises(RunStoppedError) as stopped:
-        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     assert str(stopped.value) == (
         "a fresh process that was to load the model failed before it touched the model: ImportError: "
         "libscipy.so: cannot open shared object file. That says nothing of the model: see to the machine "
@@ -256,7 +263,7 @@ if "session_check" in " ".join(sys.orig_argv):
     with pytest.raises(
         RunStoppedError, match=f"a fresh process that was to load the model {said}"
     ) as stopped:
-        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     way_out = (
         "and run again. If it comes again, have another model trained: add --cold, or leave this day out by "
         "`deepfm retrain --from` with the day after it"
