@@ -1,6 +1,7 @@
 """Learns which movie comes next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,7 +22,16 @@ _L2 = 1e-6
 _WARM_UP = 100  # steps
 _LAST_RATE = 0.02  # of the learning rate, at the end
 
-ChoiceWeights = dict[str, np.ndarray]
+
+class Batch(NamedTuple):
+    """Some choices of b users, at most p of a user."""
+
+    history: tf.Tensor  # int32[b, t], movies by number in the order of choice, -1 for padding
+    kept: tf.Tensor  # float32[b, t], 0 where a movie is left out or padding, else 1
+    places: tf.Tensor  # int32[b, p], where in the history the choices are
+    valid: tf.Tensor  # bool[b, p], False for padding
+    gates: tf.Tensor  # int32[b, p], 1 after a pause, else 0
+    chosen_at: tf.Tensor  # int32[b, movies], each movie's place in the history; beyond all, if it has none
 
 
 class ChoiceNetwork(keras.layers.Layer):
@@ -59,8 +69,8 @@ class ChoiceNetwork(keras.layers.Layer):
         """Sum up histories, as they were at some places.
 
         Args:
-            history: int32[b, t], movies by number, -1 for padding.
-            kept: float32[b, t], 0 where a movie is left out or padding, else 1.
+            history: As in `Batch`.
+            kept: As in `Batch`.
             places: int32[b, p], how many choices came before.
 
         Returns:
@@ -82,37 +92,23 @@ class ChoiceNetwork(keras.layers.Layer):
         vectors = tf.reduce_sum(states * tf.gather(self.share, gates), axis=1) + tf.gather(self.start, gates)
         return tf.add_n([vectors, *(tf.gather(self.effects[name], index) for name, index in fields.items())])
 
-    def loss(
-        self,
-        history: tf.Tensor,
-        kept: tf.Tensor,
-        places: tf.Tensor,
-        valid: tf.Tensor,
-        gates: tf.Tensor,
-        chosen_at: tf.Tensor,
-        fields: Mapping[str, tf.Tensor],
-    ) -> tf.Tensor:
-        """Return the mean negative log likelihood of choices, and the penalty.
+    def loss(self, batch: Batch, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return the mean negative log likelihood of the batch's choices, and the penalty.
 
         Args:
-            history: As in `states`.
-            kept: As in `states`.
-            places: int32[b, p].
-            valid: bool[b, p], False for padding.
-            gates: int32[b, p].
-            chosen_at: int32[b, movies], each movie's place in the history; beyond all, if it has none.
+            batch: Some choices of b users.
             fields: int64[b] each.
         """
-        where = tf.where(valid)
-        row, place = where[:, 0], tf.gather_nd(places, where)
+        where = tf.where(batch.valid)
+        row, place = where[:, 0], tf.gather_nd(batch.places, where)
         vectors = self.vectors(
-            tf.gather_nd(self.states(history, kept, places), where),
-            tf.gather_nd(gates, where),
+            tf.gather_nd(self.states(batch.history, batch.kept, batch.places), where),
+            tf.gather_nd(batch.gates, where),
             {name: tf.gather(index, row) for name, index in fields.items()},
         )
         logits = tf.matmul(vectors, self.movie, transpose_b=True) + self.bias
-        logits = tf.where(tf.gather(chosen_at, row) < place[:, None], -1e9, logits)
-        target = tf.gather_nd(history, tf.stack([tf.cast(row, tf.int32), place], axis=1))
+        logits = tf.where(tf.gather(batch.chosen_at, row) < place[:, None], -1e9, logits)
+        target = tf.gather_nd(batch.history, tf.stack([tf.cast(row, tf.int32), place], axis=1))
         likelihood = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits)
         penalty = tf.add_n([tf.nn.l2_loss(w) for w in (self.past, self.movie, *self.effects.values())])
         return tf.reduce_mean(likelihood) + _L2 * penalty
@@ -163,9 +159,9 @@ def train(
     optimizer.build(network.trainable_variables)
 
     @tf.function(reduce_retracing=True)
-    def step(batch: Sequence[tf.Tensor], of_user: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def step(batch: Batch, of_user: Mapping[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = network.loss(*batch, of_user)
+            loss = network.loss(batch, of_user)
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
@@ -204,10 +200,8 @@ def _batches(users: np.ndarray, counts: np.ndarray, rng: np.random.Generator) ->
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _batch(
-    histories: Histories, users: np.ndarray, movies: int, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Return the inputs of `ChoiceNetwork.loss` but for the fields."""
+def _batch(histories: Histories, users: np.ndarray, movies: int, rng: np.random.Generator) -> Batch:
+    """Return choices of some users, others each time of those who have many."""
     counts = histories.counts[users]
     most = max(1, min(_CHOICES, _LOGITS // (_USERS * movies)))
     history = histories.padded(users)
@@ -220,4 +214,4 @@ def _batch(
         gates[row, : len(some)] = histories.paused[histories.of_user[user] + some]
         chosen_at[row, history[row, :n]] = np.arange(n)
     valid = np.arange(most) < np.minimum(counts, most)[:, None]
-    return history, kept, places, valid, gates, chosen_at
+    return Batch(history, kept, places, valid, gates, chosen_at)

@@ -187,7 +187,8 @@ class ModelCalls(Generic[AnyTransport]):
             ratings.append(_output(outputs, features.RATING, np.float32, len(part)))
             if scored:
                 scores.append(_output(outputs, features.SCORE, np.float32, len(part)))
-        return self._best(*map(np.concatenate, (best, ratings, scores if scored else ratings)), top)
+        by = np.concatenate(scores if scored else ratings)
+        return self._best(np.concatenate(best), np.concatenate(ratings), by, top)
 
     async def _asked(self, requests: Iterable[predict_pb2.PredictRequest]) -> list[dict[str, np.ndarray]]:
         """Ask in turns of `REQUESTS_AT_ONCE`, each made when it is its turn; return the outputs of all."""

@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_each_choice_among_the_movies_not_chosen_before(netw
             left = np.delete(np.arange(MOVIES), movies[:place])
             losses.append(np.log(np.exp(logits[left]).sum()) - logits[movie])
             row += 1
-    assert float(network.loss(*batch, {"colour": np.array(colours)})) == pytest.approx(
+    assert float(network.loss(batch, {"colour": np.array(colours)})) == pytest.approx(
         np.mean(losses), abs=1e-5
     )
 
@@ -83,7 +83,7 @@ def test_what_was_left_out_is_not_summed(network):
 def test_a_step_is_bounded(monkeypatch, most, placed):
     monkeypatch.setattr(training, "_LOGITS", most)
     batch = training._batch(histories([HISTORY, [1]]), np.arange(2), MOVIES, np.random.default_rng(0))
-    assert batch[3].sum(axis=1).tolist() == [placed, 1]
+    assert batch.valid.sum(axis=1).tolist() == [placed, 1]
 
 
 def test_learns_what_comes_after_what():
