@@ -161,7 +161,7 @@ def rank(
     tls_key: TlsKey = None,
     model_base_path: ServingDir = None,
 ) -> None:
-    """Ask for the movies that a user would rate highest, of those that the user has not rated."""
+    """Ask for the best movies for a user, of those that the user has not rated, with predicted ratings."""
     tls = _tls(tls_ca, tls_cert, tls_key)
     try:
         with _client(uid, version, label, target, tls, model_base_path) as client:

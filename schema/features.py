@@ -72,6 +72,9 @@ MAX_TIMESTAMP = 4102444799  # 2099-12-31; a larger one is in milliseconds, not s
 RATING = Feature(name="rating", dtype=Dtype.FLOAT)
 TITLE = Feature(name="title", dtype=Dtype.BYTES)
 
+# What signature `rank` sorts by, beside the rating that it predicts; an output only, of no unit.
+SCORE = Feature(name="score", dtype=Dtype.FLOAT)
+
 # How much a user or movie was rated in the training split: one of ACTIVITY_LEVELS. For slices only.
 USER_ACTIVITY = Feature(name="user_activity", dtype=Dtype.BYTES)
 MOVIE_ACTIVITY = Feature(name="movie_activity", dtype=Dtype.BYTES)

@@ -32,6 +32,10 @@ class GibbsConfig(JsonConfig):
     deep_share: float = 0.5  # of the rows that the deep part is trained on in a sweep, above 0, at most 1
     deep_batch_size: int = 4096  # rows, at least 1
     deep_learning_rate: float = 0.001  # of Adam, above 0
+    choice_dim: int = 64  # dimensions of the vectors by which `rank` orders movies, at least 1
+    choice_epochs: int = 6  # of their training, at least 1
+    choice_learning_rate: float = 0.004  # of Adam at its highest, above 0
+    choice_rating_weight: float = 1.0  # of a predicted star beside the log odds to be chosen, at least 0
     cold: bool = False  # begin from nothing, though the served model's weights could be taken over
     seed: int = 0  # of the chain, initial weights, order of rows and dropout; 0 to 2**32 - 1
 
@@ -46,11 +50,15 @@ class GibbsConfig(JsonConfig):
             "history_shrinkage",
             "deep_batch_size",
             "deep_learning_rate",
+            "choice_dim",
+            "choice_epochs",
+            "choice_learning_rate",
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
-        if self.settling < 0:
-            raise ValueError(f"`settling` must not be negative, got {self.settling}")
+        for name in ("settling", "choice_rating_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}")
         if not 0 < self.deep_share <= 1:
             raise ValueError(f"`deep_share` must be above 0 and at most 1, got {self.deep_share}")
         if not 0 <= self.seed < 2**32:

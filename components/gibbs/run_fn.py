@@ -1,13 +1,17 @@
 """The sampling that TFX's Trainer hosts."""
 
+import numpy as np
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import progress
+from components.choice.order import fit_order
 from components.deepfm.config import DeepFMConfig
 from components.gibbs.config import GibbsConfig
 from components.gibbs.examples import Examples
 from components.gibbs.fit import fit, new_model
 from components.trainer.model_files import begin, write
+
+_SAMPLING_SHARE = 0.8  # of the progress; the rest is the order's
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -37,6 +41,19 @@ def run_fn(fn_args: FnArgs) -> None:
         config,
         warm=start.version is not None,
         folder=fn_args.model_run_dir,
-        report=progress.report,
+        report=lambda share, text: progress.report(_SAMPLING_SHARE * share, text),
     )
-    write(model, model_config, examples.transformed, fn_args.serving_model_dir)
+    order = fit_order(
+        examples.both,
+        [field for field in examples.transformed.categorical if field.name in model_config.categorical],
+        dim=config.choice_dim,
+        epochs=config.choice_epochs,
+        learning_rate=config.choice_learning_rate,
+        rating_weight=config.choice_rating_weight,
+        rng=np.random.default_rng([config.seed, 1]),  # another stream than the chain's
+        on_epoch=lambda epoch, loss: progress.report(
+            _SAMPLING_SHARE + (1 - _SAMPLING_SHARE) * epoch / config.choice_epochs,
+            f"order, epoch {epoch} of {config.choice_epochs}: loss {loss:.4f}",
+        ),
+    )
+    write(model, model_config, examples.transformed, fn_args.serving_model_dir, order)

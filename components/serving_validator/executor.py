@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from components.serving_validator import session_check
 from components.serving_validator.config import ServingValidatorConfig
 from components.serving_validator.report import FINGERPRINT, Report
 from components.serving_validator.session_check import Answer, Request
-from components.trainer.model_files import KERAS_MODEL_PATH
+from components.trainer.export import as_parsed
+from components.trainer.model_files import KERAS_MODEL_PATH, KERAS_ORDER_PATH
 from schema import features
 from serving import catalogue, versions, warmup
 
@@ -88,6 +90,7 @@ class Executor(base_executor.BaseExecutor):
         graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
         raw = tf.io.parse_example(records, graph.raw_feature_spec())
         expected = training_answers(os.path.join(source, KERAS_MODEL_PATH), graph, raw)
+        order_path = os.path.join(source, KERAS_ORDER_PATH)
         questions = Questions(
             *(raw[f.name].numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
         )
@@ -99,7 +102,14 @@ class Executor(base_executor.BaseExecutor):
             build_warmup(records, questions, tables, config.warmup_requests),
         )
         progress.report(0.5, "asking the model in a fresh process")
-        failures, figures = _ask_and_check(version, requests, expected, config)
+        candidates = requests["rank_as_predict"].inputs
+        failures, figures = _ask_and_check(
+            version,
+            requests,
+            expected,
+            config,
+            lambda ratings: training_scores(order_path, graph, candidates, ratings),
+        )
         figures["bytes"] = sum(f.stat().st_size for f in Path(version).rglob("*") if f.is_file())
         if figures["bytes"] > config.max_bytes:
             failures.append(
@@ -147,6 +157,26 @@ def training_answers(
     return model({name: transformed[name] for name in model.input}, training=False).numpy()
 
 
+def training_scores(
+    order_path: str, graph: tft.TFTransformOutput, inputs: dict[str, np.ndarray], ratings: np.ndarray
+) -> np.ndarray:
+    """Return what the Keras model of the order says of m pairs, float32[m]; without one, the ratings.
+
+    Args:
+      order_path: where the model is, if there is one.
+      graph: that transforms what it reads.
+      inputs: of signature `predict`.
+      ratings: predicted, float32[m].
+    """
+    if not fileio.exists(order_path):
+        return ratings
+    order = keras.models.load_model(order_path)
+    raw = {name: tf.constant(values) for name, values in inputs.items()}
+    known = graph.transform_features_layer()(as_parsed(raw, graph.raw_feature_spec()))
+    known[features.RATING.name] = ratings
+    return order({name: known[name] for name in order.input}, training=False).numpy()
+
+
 def build_requests(
     records: np.ndarray, questions: Questions, tables: catalogue.Catalogue, config: ServingValidatorConfig
 ) -> dict[str, Request]:
@@ -185,7 +215,11 @@ def build_warmup(
 
 
 def _ask_and_check(
-    version: str, requests: dict[str, Request], expected: np.ndarray, config: ServingValidatorConfig
+    version: str,
+    requests: dict[str, Request],
+    expected: np.ndarray,
+    config: ServingValidatorConfig,
+    score: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the failures and the measured figures.
 
@@ -215,7 +249,7 @@ def _ask_and_check(
     if isinstance(told, str):
         return [f"a fresh process could not serve the model: {told}"], {"stderr": done.stderr}
     answers = {name: Answer(*fields) for name, fields in zip(requests, told, strict=True)}
-    return check(answers, expected, requests["rank"].inputs[features.MID.name], config)
+    return check(answers, expected, requests["rank"].inputs[features.MID.name], config, score)
 
 
 def _died(done: subprocess.CompletedProcess[str], *, ready: bool) -> RunStoppedError:
@@ -245,9 +279,21 @@ def _no_verdict(what: str, *, ready: bool) -> RunStoppedError:
 
 
 def check(
-    answers: dict[str, Answer], expected: np.ndarray, mids: np.ndarray, config: ServingValidatorConfig
+    answers: dict[str, Answer],
+    expected: np.ndarray,
+    mids: np.ndarray,
+    config: ServingValidatorConfig,
+    score: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[list[str], dict[str, Any]]:
-    """Hold the answers against the training graph's and the bounds; return failures and figures."""
+    """Hold the answers against the training graph's and the bounds; return failures and figures.
+
+    Args:
+      answers: by the name of the request.
+      expected: ratings of the examples by the training graph, float32[n].
+      mids: movies of the request `rank`, int64[m].
+      config: the bounds.
+      score: returns the scores of `mids` by the training graph, float32[m], of their ratings.
+    """
     ratings = {name: answer.outputs[features.RATING.name] for name, answer in answers.items()}
     rows = {
         "serving_default": len(expected),
@@ -272,23 +318,28 @@ def check(
     ]
     if no_numbers:
         return no_numbers, {}
+    scores = answers["rank"].outputs.get(features.SCORE.name, np.empty(0))
+    if scores.shape != (len(mids),) or not np.isfinite(scores).all():
+        return ["`rank` did not give each movie a score"], {}
     ranked = answers["rank"].outputs[features.MID.name]
     if not np.array_equal(np.sort(ranked), np.sort(mids)):
         return ["`rank` did not give each movie of the request once"], {}
     by_mid = np.argsort(mids)
-    rating_of_ranked = ratings["rank_as_predict"][by_mid[np.searchsorted(mids, ranked, sorter=by_mid)]]
+    places = by_mid[np.searchsorted(mids, ranked, sorter=by_mid)]
+    rating_of_ranked = ratings["rank_as_predict"][places]
     differences = {
         "serving_default": np.abs(ratings["serving_default"] - expected).max(),
         "predict": np.abs(ratings["predict"] - expected).max(),
         "oversized": np.abs(ratings["oversized"] - np.resize(expected, config.oversized_rows)).max(),
         "rank": np.abs(ratings["rank"] - rating_of_ranked).max(),
+        "score": np.abs(scores - score(ratings["rank_as_predict"])[places]).max(),
     }
     failures = [
         f"`{name}` differs from the training graph by {difference:.1e}, allowed {config.tolerance:.0e}"
         for name, difference in differences.items()
         if not difference <= config.tolerance
     ]
-    if (np.diff(ratings["rank"]) > 0).any():
+    if (np.diff(scores) > 0).any():
         failures.append("`rank` did not give the best movie first")
     figures = {
         "largest_difference": float(max(differences.values())),

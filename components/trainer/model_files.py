@@ -16,6 +16,7 @@ from components.trainer.start import Start
 from components.trainer.transformed import Transformed
 
 KERAS_MODEL_PATH = os.path.join("assets.extra", "model.keras")
+KERAS_ORDER_PATH = os.path.join("assets.extra", "order.keras")  # of a model whose `rank` has its own score
 
 
 def begin(
@@ -47,12 +48,20 @@ def begin(
     return start
 
 
-def write(model: keras.Model, config: DeepFMConfig, transformed: Transformed, folder: str) -> None:
-    """Write the SavedModel of a trained model, with the Keras model and what a warm start needs."""
-    export(model, transformed.output, folder)
+def write(
+    model: keras.Model,
+    config: DeepFMConfig,
+    transformed: Transformed,
+    folder: str,
+    order: keras.Model | None = None,
+) -> None:
+    """Write the SavedModel of a trained model, with the Keras models and what a warm start needs."""
+    export(model, transformed.output, folder, order)
     keras_path = os.path.join(folder, KERAS_MODEL_PATH)
     fileio.makedirs(os.path.dirname(keras_path))
     model.save(keras_path)
+    if order is not None:
+        order.save(os.path.join(folder, KERAS_ORDER_PATH))
     warm_start.write(warm_start.snapshot(model, config, transformed.vocabularies), folder)
 
 

@@ -128,7 +128,7 @@ class RatePairs(Question):
 
 @dataclasses.dataclass(frozen=True)
 class RankMovies(Question):
-    """The movies of the catalogue that each user would rate highest, by signature `rank` as online.
+    """The best movies of the catalogue for each user, by signature `rank` as online.
 
     What the user has rated is left out, so far as the version knows it; a user may get fewer than `top`.
     """

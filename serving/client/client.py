@@ -97,7 +97,8 @@ class Client(ModelCalls[Transport]):
             timestamp: The moment that is asked about, seconds since 1970-01-01 UTC; None for now.
 
         Returns:
-            The movies with the highest ratings, highest first; ties in the order of `mids`.
+            The movies that the model puts first, by its score or, if it has none, by rating; the best first,
+            ties in the order of `mids`.
 
         Raises:
             ServingError: A subclass for each way to fail.

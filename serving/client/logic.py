@@ -83,7 +83,8 @@ class ModelCalls(Generic[AnyTransport]):
         timeout: Seconds that a call may take, in which it waits for a server and asks again.
         transport: Something else than gRPC to `target`; closed with the client.
         tls: Files of a connection over TLS to `target`; None for plain text.
-        examples: Send tf.Examples, as Classify and Regress take them, instead of raw tensors; slower.
+        examples: Send tf.Examples, as Classify and Regress take them, instead of raw tensors; slower, and
+            `rank` then orders movies by rating.
         router: Chooses the version for each user; None for the latest version.
 
     Attributes:
@@ -178,11 +179,16 @@ class ModelCalls(Generic[AnyTransport]):
         version = None if self.router is None else self.router.version(user)
         parts = list(_parts(candidates))
         answers = await self._asked(self._rank_request(user, part, moment, version) for part in parts)
-        best, ratings = [], []
+        # Older versions, and tf.Examples, have an order by rating alone.
+        scored = all(features.SCORE.name in outputs for outputs in answers)
+        best, ratings, scores = [], [], []
         for part, outputs in zip(parts, answers, strict=True):
             best.append(part if self.examples else _output(outputs, features.MID, np.int64, len(part)))
             ratings.append(_output(outputs, features.RATING, np.float32, len(part)))
-        return self._best(np.concatenate(best), np.concatenate(ratings), top)
+            if scored:
+                scores.append(_output(outputs, features.SCORE, np.float32, len(part)))
+        by = np.concatenate(scores if scored else ratings)
+        return self._best(np.concatenate(best), np.concatenate(ratings), by, top)
 
     async def _asked(self, requests: Iterable[predict_pb2.PredictRequest]) -> list[dict[str, np.ndarray]]:
         """Ask in turns of `REQUESTS_AT_ONCE`, each made when it is its turn; return the outputs of all."""
@@ -235,10 +241,12 @@ class ModelCalls(Generic[AnyTransport]):
             request.inputs[name].CopyFrom(wire.encode(value))
         return request
 
-    def _best(self, mids: np.ndarray, ratings: np.ndarray, top: int) -> list[Recommendation]:
-        """Return the movies with the highest ratings, ties in the order of `mids`."""
+    def _best(
+        self, mids: np.ndarray, ratings: np.ndarray, scores: np.ndarray, top: int
+    ) -> list[Recommendation]:
+        """Return the movies with the highest scores, ties in the order of `mids`."""
         # A stable sort, so that parts which the server sorted stay as it sorted them.
-        order = np.argsort(-ratings, kind="stable")[:top]
+        order = np.argsort(-scores, kind="stable")[:top]
         return [
             Recommendation(int(mid), title, float(rating))
             for mid, title, rating in zip(

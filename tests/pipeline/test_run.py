@@ -199,7 +199,7 @@ def test_the_pushed_model_answers_in_a_session_and_over_grpc(project, first):
             assert [int(row.split()[0]) for row in rows] == best
             assert last == "answered by version 1"
         assert rated & set(ranked[features.MID.name].tolist())
-        assert np.all(np.diff(ranked[features.RATING.name]) <= 0)
+        assert np.all(np.diff(ranked[features.SCORE.name]) <= 0)
     finally:
         server.terminate()
         assert server.wait(timeout=30) == 0

@@ -86,6 +86,7 @@ class Bench:
                 seed=seed,
                 work=work,
                 data=trial.data(self._dataset.folder, rows),
+                ranking=trial.ranking,
             )
         )
         try:

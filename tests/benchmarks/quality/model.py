@@ -18,6 +18,7 @@ class Task:
     seed: int  # of training
     work: Path  # empty folder, for what lies in between and for logs
     data: Path  # folder of the ratings, for who splits them again
+    ranking: bool  # whether the order of each user's movies is asked for, and not their ratings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Cost:
 class Answers:
     """What a model says to the test questions."""
 
-    predictions: np.ndarray  # stars, float[questions]
+    predictions: np.ndarray  # stars, or whatever gives the order if that is asked for, float[questions]
     cost: Cost
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from pipeline.job import SUMMARY_FILE
 from pipeline.source_fingerprint import source_fingerprint
 from schema import features
 from serving.catalogue import FOLDER, Catalogue
-from serving.client.logic import PREDICT_SIGNATURE, ROWS_PER_REQUEST
+from serving.client.logic import PREDICT_SIGNATURE, RANK_SIGNATURE, ROWS_PER_REQUEST
 from serving.saved_model import SessionModel
 from tests.benchmarks.quality import splits
 from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
@@ -47,7 +48,7 @@ class Preset:
         code = source_fingerprint(
             "components.ratings_example_gen.component",
             "components.transform.preprocessing",
-            "components.trainer.run_fn",
+            config.train.RUN_FN,
         )
         return hashlib.sha256(" ".join([*told, code]).encode()).hexdigest()
 
@@ -66,18 +67,21 @@ class Preset:
         known = Catalogue.load(version / FOLDER)
         with SessionModel(version) as session:
 
-            def ask(rows: slice) -> np.ndarray:
+            def rate(rows: slice) -> np.ndarray:
                 inputs = known.predict_inputs(uids[rows], mids[rows], timestamps[rows])
                 return session.run(PREDICT_SIGNATURE, inputs)[features.RATING.name]
 
-            ask(slice(0, ROWS_PER_REQUEST))  # the first call is slower
+            def rank(rows: slice) -> np.ndarray:
+                inputs = known.rank_inputs(uids[rows.start], mids[rows], timestamps[rows.start])
+                return scores(session.run(RANK_SIGNATURE, inputs), mids[rows])
+
+            ask, parts = (rank, of_users(uids)) if task.ranking else (rate, requests(len(uids)))
+            ask(parts[0])  # the first call is slower
             start = time.perf_counter()
-            parts = [
-                ask(slice(first, first + ROWS_PER_REQUEST)) for first in range(0, len(uids), ROWS_PER_REQUEST)
-            ]
+            answers = [ask(part) for part in parts]
             predict_ms = 1e6 * (time.perf_counter() - start) / len(uids)
         return Answers(
-            np.concatenate(parts).ravel().astype(np.float64),
+            np.concatenate(answers).ravel().astype(np.float64),
             Cost(
                 train_seconds=summary["seconds_by_node"]["Trainer"],
                 model_bytes=loaded_bytes(version),
@@ -112,6 +116,24 @@ class Preset:
                 f"the pipeline split into {summary['rows_by_split']}, where the bench has {rows}"
             )
         return summary
+
+
+def requests(rows: int) -> list[slice]:
+    """Return rows in parts of at most a request each."""
+    return [slice(first, min(first + ROWS_PER_REQUEST, rows)) for first in range(0, rows, ROWS_PER_REQUEST)]
+
+
+def of_users(uids: np.ndarray) -> list[slice]:
+    """Return the rows of each user; those of a user are together."""
+    bounds = np.flatnonzero(np.diff(uids)) + 1
+    return [slice(*pair) for pair in itertools.pairwise([0, *bounds.tolist(), len(uids)])]
+
+
+def scores(outputs: dict[str, np.ndarray], mids: np.ndarray) -> np.ndarray:
+    """Return the score of each movie, float32[m], of what `rank` says of int64[m], each once."""
+    found = np.empty(len(mids), np.float32)
+    found[np.argsort(mids)] = outputs[features.SCORE.name][np.argsort(outputs[features.MID.name])]
+    return found
 
 
 def loaded_bytes(version: Path) -> int:

@@ -23,7 +23,9 @@ def overall(data, folder, split, script, *options):
     rows, work, trial = folder / "rows", folder / "work", TRIALS[split]
     trial.make(data, rows)
     work.mkdir()
-    task = Task(rows=rows, split=trial.split, seed=1, work=work, data=trial.data(data, rows))
+    task = Task(
+        rows=rows, split=trial.split, seed=1, work=work, data=trial.data(data, rows), ranking=trial.ranking
+    )
     answers = Baseline(FOLDER / script, options).answer(task)
     assert answers.cost.model_bytes > 0
     assert np.ptp(answers.predictions) > 0

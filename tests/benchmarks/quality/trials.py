@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pyarrow.parquet as pq
 
@@ -20,6 +20,7 @@ class Trial(Protocol):
     """One way to test."""
 
     split: SplitMethod  # by which the pipeline splits its dataset
+    ranking: ClassVar[bool]  # as in `Task`
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows; return what tells them from others.
@@ -44,6 +45,7 @@ class Ratings:
     """How near predicted ratings are, on the test split of the pipeline."""
 
     split: SplitMethod
+    ranking: ClassVar = False
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `splits.make`."""
@@ -81,6 +83,7 @@ class Order:
     """How high each user's last movie stands, after training on what was before."""
 
     split: SplitMethod = SplitMethod.RANDOM
+    ranking: ClassVar = True
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `leave_last_out.make`."""

@@ -9,7 +9,7 @@ from components.deepfm.config import DeepFMConfig
 from components.gibbs.config import GibbsConfig
 from components.gibbs.run_fn import run_fn
 from components.trainer.history import SWEEP, read_history
-from components.trainer.model_files import KERAS_MODEL_PATH
+from components.trainer.model_files import KERAS_MODEL_PATH, KERAS_ORDER_PATH
 from components.trainer.start import Start
 from schema import features
 from serving.saved_model import SessionModel
@@ -23,7 +23,11 @@ MODEL = DeepFMConfig(
     oov_dropout_rate=0.0,
     drift_seconds=(3600.0, 86_400.0),
 )
-CONFIG = GibbsConfig(burn_in=6, settling=1, sweeps=8, warm_burn_in=2, implicit_rank=4, deep_batch_size=64)
+CONFIG = GibbsConfig(
+    burn_in=6, settling=1, sweeps=8, warm_burn_in=2, implicit_rank=4, deep_batch_size=64, choice_dim=4
+)
+
+ONCE = (features.UID, features.GENDER, features.AGE, features.OCCUPATION)  # of a ranking
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,50 @@ def test_a_session_says_what_the_training_graph_says(sampled, data):
     np.testing.assert_allclose(asked(sampled, data), model(rows), atol=1e-5)
 
 
+def ranked(folder, data, row, timestamp):
+    """What `rank` says of every movie of the rows for the user of one row."""
+    movies = list({row[features.MID.name]: row for row in data.rows}.values())
+    inputs = {
+        feature.name: np.array(
+            [(data.rows[row] if feature in ONCE else movie)[feature.name] for movie in movies]
+        )
+        for feature in (*ONCE, features.MID)
+    }
+    inputs |= {feature.name: inputs[feature.name][:1] for feature in ONCE}
+    inputs |= {
+        features.ZIP.name: np.array([""], object),
+        features.GENRES.name: np.full((len(movies), 1), "Drama", object),
+        features.TIMESTAMP.name: np.array([timestamp]),
+    }
+    with SessionModel(folder / "model") as session:
+        return session.run("rank", inputs)
+
+
+@pytest.mark.parametrize("late", [0, 3601, None])
+def test_a_ranking_is_in_the_order_of_the_training_graph(sampled, data, late):
+    last = len(data.rows) - 1
+    row, moment = data.transformed[last], data.rows[last][features.TIMESTAMP.name]
+    timestamp = features.MISSING_INT if late is None else moment + late
+    found = ranked(sampled, data, last, timestamp)
+    index = {
+        r[features.MID.name]: t[features.MID.index_name]
+        for r, t in zip(data.rows, data.transformed, strict=True)
+    }
+    order = keras.models.load_model(sampled / "model" / KERAS_ORDER_PATH)
+    n = len(index)
+    known = {name: np.full(n, row[name]) for name in order.input if name in row} | {
+        features.MID.index_name: np.array([index[mid] for mid in found[features.MID.name]]),
+        features.TIMESTAMP.name: np.full(n, timestamp),
+        features.RATING.name: found[features.RATING.name],
+    }
+    scores = found[features.SCORE.name]
+    np.testing.assert_allclose(scores, order({name: known[name] for name in order.input}), atol=1e-5)
+    assert np.all(np.diff(scores) <= 0)
+    assert np.any(np.diff(found[features.RATING.name]) > 0)
+    if late:
+        assert np.abs(scores - ranked(sampled, data, last, moment)[features.SCORE.name]).max() > 1e-3
+
+
 def test_the_history_is_that_of_the_burn_in(sampled):
     history = read_history(str(sampled / "run"))
     assert history.unit == SWEEP
@@ -74,8 +122,12 @@ def test_the_history_is_that_of_the_burn_in(sampled):
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(sample, sampled, data):
-    first, again, other = (asked(folder, data) for folder in (sampled, sample(), sample(seed=1)))
+    same = sample()
+    first, again, other = (asked(folder, data) for folder in (sampled, same, sample(seed=1)))
     np.testing.assert_array_equal(first, again)
+    orders = [keras.models.load_model(f / "model" / KERAS_ORDER_PATH).get_weights() for f in (sampled, same)]
+    for one, two in zip(*orders, strict=True):
+        np.testing.assert_array_equal(one, two)
     assert np.abs(first - other).max() > 1e-3
 
 
@@ -111,6 +163,8 @@ def test_ids_outside_the_vocabulary_are_an_error(tmp_path, tmp_path_factory):
         ({"burn_in": 0}, "`burn_in` must be positive, got 0"),
         ({"sweeps": -1}, "`sweeps` must be positive, got -1"),
         ({"settling": -1}, "`settling` must not be negative, got -1"),
+        ({"choice_rating_weight": -0.5}, "`choice_rating_weight` must not be negative, got -0.5"),
+        ({"choice_epochs": 0}, "`choice_epochs` must be positive, got 0"),
         ({"deep_share": 1.5}, "`deep_share` must be above 0 and at most 1, got 1.5"),
         ({"seed": -1}, r"`seed` must be from 0 to 2\*\*32 - 1, got -1"),
         ({"method": "gradient"}, "`method` must be 'gibbs', got 'gradient'"),

@@ -31,6 +31,7 @@ from schema import features
 from serving import catalogue, rated, versions, warmup
 
 RATING, MID, TIMESTAMP = features.RATING.name, features.MID.name, features.TIMESTAMP.name
+SCORE = features.SCORE.name
 RECORDS = np.array([b"x", b"y", b"z"], object)
 QUESTIONS = Questions(np.array([5, 6, 7]), np.array([8, 9, 10]), np.array([500, 600, 700]))
 DAYS = {
@@ -43,6 +44,7 @@ CONFIG = ServingValidatorConfig(rows=3, oversized_rows=5, max_predict_ms=10.0, m
 EXPECTED = np.array([3.0, 4.0, 2.0], np.float32)
 MIDS = np.array([30, 10, 20])
 RANKED = np.array([10, 30, 20])
+SCORES = np.array([1.5, 0.5, -7], np.float32)
 
 
 def answers(**changes):
@@ -59,13 +61,19 @@ def answers(**changes):
         "rank_unknown": np.array([3.5, 3.5, 3.5], np.float32),
     }
     return {
-        name: Answer({RATING: value} | ({MID: RANKED} if name == "rank" else {}), 2.0)
+        name: Answer({RATING: value} | ({MID: RANKED, SCORE: SCORES} if name == "rank" else {}), 2.0)
         for name, value in (ratings | changes).items()
     }
 
 
+def score(ratings):
+    """The scores of MIDS."""
+    np.testing.assert_array_equal(ratings, EXPECTED)
+    return np.array([0.5, 1.5, -7], np.float32)
+
+
 def test_a_sound_model_passes():
-    failures, figures = check(answers(), EXPECTED, MIDS, CONFIG)
+    failures, figures = check(answers(), EXPECTED, MIDS, CONFIG, score)
     assert failures == []
     assert figures == {"largest_difference": 0.0, "predict_ms": 2.0, "rank_ms": 2.0}
 
@@ -90,7 +98,7 @@ def test_a_sound_model_passes():
     ],
 )
 def test_a_wrong_answer_is_named(name, ratings, failure):
-    failures, _ = check(answers(**{name: ratings}), EXPECTED, MIDS, CONFIG)
+    failures, _ = check(answers(**{name: ratings}), EXPECTED, MIDS, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
 
@@ -105,21 +113,25 @@ def test_a_wrong_answer_is_named(name, ratings, failure):
 def test_a_slow_answer_is_named(name, failure):
     slow = answers()
     slow[name] = dataclasses.replace(slow[name], milliseconds=30.0)
-    assert check(slow, EXPECTED, MIDS, CONFIG)[0] == [failure]
+    assert check(slow, EXPECTED, MIDS, CONFIG, score)[0] == [failure]
 
 
 @pytest.mark.parametrize(
-    ("mids", "ratings", "failure"),
+    ("mids", "ratings", "scores", "failure"),
     [
-        (MIDS, [4.0, 3.0, 2.0], "`rank` differs from the training graph by 1.0e+00"),
-        ([20, 30, 10], [2.0, 3.0, 4.0], "`rank` did not give the best movie first"),
-        ([10, 10, 20], [4.0, 4.0, 2.0], "`rank` did not give each movie of the request once"),
+        (RANKED, [4.0, 3.0, 3.0], SCORES, "`rank` differs from the training graph by 1.0e+00"),
+        (RANKED, [4.0, 3.0, 2.0], [1.5, 0.75, -7], "`score` differs from the training graph by 2.5e-01"),
+        ([20, 30, 10], [2.0, 3.0, 4.0], [-7, 0.5, 1.5], "`rank` did not give the best movie first"),
+        ([10, 10, 20], [4.0, 4.0, 2.0], SCORES, "`rank` did not give each movie of the request once"),
+        (RANKED, [4.0, 3.0, 2.0], [1, np.nan, 0], "`rank` did not give each movie a score"),
+        (RANKED, [4.0, 3.0, 2.0], [1, 0], "`rank` did not give each movie a score"),
     ],
 )
-def test_a_wrong_ranking_is_named(mids, ratings, failure):
+def test_a_wrong_ranking_is_named(mids, ratings, scores, failure):
     wrong = answers()
-    wrong["rank"] = Answer({RATING: np.array(ratings, np.float32), MID: np.array(mids)}, 2.0)
-    failures, _ = check(wrong, EXPECTED, MIDS, CONFIG)
+    outputs = {RATING: np.array(ratings, np.float32), MID: np.array(mids), SCORE: np.array(scores)}
+    wrong["rank"] = Answer(outputs, 2.0)
+    failures, _ = check(wrong, EXPECTED, MIDS, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(failure)
 
@@ -133,7 +145,8 @@ class Doubled(tf.Module):
     )
     def double(self, x, mid):
         order = tf.argsort(mid)  # the movies of RANKED come as 10, 20, 30
-        return {RATING: 2 * x, MID: tf.gather(mid, tf.gather(order, [0, 2, 1]))}
+        best = tf.gather(mid, tf.gather(order, [0, 2, 1]))
+        return {RATING: 2 * x, MID: best, SCORE: tf.constant(SCORES)}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +166,7 @@ def requests():
 
 
 def test_a_model_is_asked_in_a_fresh_process(model):
-    failures, figures = _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+    failures, figures = _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     assert failures == []
     assert figures["largest_difference"] == 0
     assert 0 < figures["predict_ms"] < 10
@@ -161,7 +174,7 @@ def test_a_model_is_asked_in_a_fresh_process(model):
 
 def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
     (tmp_path / "saved_model.pb").write_bytes((model / "saved_model.pb").read_bytes()[:100])
-    failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG)
+    failures, figures = _ask_and_check(str(tmp_path), requests(), EXPECTED, CONFIG, score)
     assert len(failures) == 1
     assert failures[0].startswith(
         f"a fresh process could not serve the model: ModelNotLoadable: cannot load {tmp_path}: "
@@ -171,7 +184,7 @@ def test_a_model_that_does_not_load_is_a_failure_and_no_crash(tmp_path, model):
 
 def test_a_model_that_does_not_answer_is_a_failure(model):
     asked = requests() | {"one": Request("triple", {})}
-    failures, _ = _ask_and_check(str(model), asked, EXPECTED, CONFIG)
+    failures, _ = _ask_and_check(str(model), asked, EXPECTED, CONFIG, score)
     assert failures == [
         'a fresh process could not serve the model: SignatureNotFound: Serving signature key "triple" not '
         "found."
@@ -183,7 +196,7 @@ def test_a_process_that_never_answers_stops_the_run_without_a_verdict(model):
     with pytest.raises(
         RunStoppedError, match=r"model was not ready for it within 0\.05 s\. That says nothing"
     ):
-        _ask_and_check(str(model), requests(), EXPECTED, config)
+        _ask_and_check(str(model), requests(), EXPECTED, config, score)
 
 
 @pytest.fixture
@@ -204,7 +217,7 @@ BROKEN = 'raise ImportError("libscipy.so: cannot open shared object file")'
 def test_a_process_that_cannot_import_stops_the_run_without_a_verdict(model, installed):
     installed("tensorflow", BROKEN)
     with pytest.raises(RunStoppedError) as stopped:
-        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     assert str(stopped.value) == (
         "a fresh process that was to load the model failed before it touched the model: ImportError: "
         "libscipy.so: cannot open shared object file. That says nothing of the model: see to the machine "
@@ -250,7 +263,7 @@ if "session_check" in " ".join(sys.orig_argv):
     with pytest.raises(
         RunStoppedError, match=f"a fresh process that was to load the model {said}"
     ) as stopped:
-        _ask_and_check(str(model), requests(), EXPECTED, CONFIG)
+        _ask_and_check(str(model), requests(), EXPECTED, CONFIG, score)
     way_out = (
         "and run again. If it comes again, have another model trained: add --cold, or leave this day out by "
         "`deepfm retrain --from` with the day after it"

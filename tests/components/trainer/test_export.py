@@ -1,9 +1,12 @@
 """The signatures of a model that reads the moment of a question; its ratings can be worked out by hand."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 
+from components.trainer.export import export
 from schema import features
 from serving.saved_model import SessionModel
 
@@ -72,3 +75,26 @@ def test_the_movies_of_a_ranking_share_one_moment(model, data, of_movies, timest
     order = np.argsort(-of_movies[:20], kind="stable")
     assert ranked[MID].tolist() == asked[MID][order].tolist()
     assert ranked[RATING].tolist() == (hours + of_movies[:20][order]).tolist()
+    assert ranked[features.SCORE.name].tolist() == ranked[RATING].tolist()  # it has no other order
+
+
+def test_a_ranking_is_by_score_and_ties_are_in_the_order_of_the_request(data, of_movies, tmp_path):
+    index, rating = features.MID.index_name, features.RATING.name
+    mid = keras.Input((), dtype="int64", name=index)
+    rated = keras.Input((), dtype="float32", name=rating)
+    model = keras.Model({index: mid}, keras.ops.cast(mid, "float32") / 64)
+    # Odd ones first, and among the odd and the even the lowest rating, but for the first few.
+    score = keras.ops.cast(mid % 2, "float32") - keras.ops.maximum(rated, 4 / 64)
+    order = keras.Model({index: mid, rating: rated}, score)
+    export(model, tft.TFTransformOutput(str(data.folder / "graph")), str(tmp_path), order)
+    asked = inputs(data.rows[:20], [FIRST])
+    for feature in (features.UID, *features.USER_FEATURES):
+        asked[feature.name] = asked[feature.name][:1]
+    with SessionModel(tmp_path) as session:
+        ranked = session.run("rank", asked)
+    scores = (64 * of_movies[:20]) % 2 - np.maximum(of_movies[:20], 4 / 64)
+    best = np.argsort(-scores, kind="stable")
+    assert len(set(scores)) < 20 > len(set(of_movies[:20]))
+    assert ranked[MID].tolist() == asked[MID][best].tolist()
+    assert ranked[features.SCORE.name].tolist() == scores[best].tolist()
+    assert ranked[RATING].tolist() == of_movies[:20][best].tolist()

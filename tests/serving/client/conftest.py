@@ -19,16 +19,19 @@ from serving.client import (
 from serving.protos import example_pb2, predict_pb2
 
 UID, MID, RATING = features.UID.name, features.MID.name, features.RATING.name
+SCORE = features.SCORE.name
 
 
 class Script:
     """What a server would answer, and what it was asked.
 
-    Without `outputs`, a model of rating = uid + (mid mod 4)/4, which is 100 more for the canary.
+    Without `outputs`, a model of rating = uid + (mid mod 4)/4, which is 100 more for the canary. It has
+    score = mid mod 5 if `scored`, else none, as in older versions.
     """
 
     def __init__(self, outputs=None):
         self.outputs = outputs
+        self.scored = False
         self.requests = []
         self.timeouts = []
         self.closed = False
@@ -63,8 +66,10 @@ class Script:
             ratings += 100
         if request.model_spec.signature_name != "rank":
             return {RATING: ratings}
-        order = np.argsort(-ratings, kind="stable")
-        return {MID: mids[order], RATING: ratings[order]}
+        scores = (mids % 5).astype(np.float32)
+        order = np.argsort(-scores if self.scored else -ratings, kind="stable")
+        answer = {MID: mids[order], RATING: ratings[order]}
+        return answer | {SCORE: scores[order]} if self.scored else answer
 
 
 def _ids(request):

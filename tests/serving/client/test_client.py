@@ -191,6 +191,34 @@ def test_ranked_parts_are_merged_before_the_top_is_taken(make_client, scripted, 
     assert [(entry.mid, entry.rating) for entry in by_examples.rank(2, mids, top=7, exclude=[0])] == best
 
 
+def test_ranked_parts_are_merged_by_score(make_client, scripted, monkeypatch):
+    mids = [4, 3, 5, 7, 0, 2, 11, 9, 3]
+    script = scripted()
+    script.scored = True
+    client = make_client(script)
+    best = [(entry.mid, entry.rating) for entry in client.rank(2, mids)]
+    assert best == [
+        (4, 2.0), (9, 2.25), (3, 2.75), (3, 2.75), (7, 2.75), (2, 2.5), (11, 2.75), (5, 2.25), (0, 2.0)
+    ]  # fmt: skip
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 3)
+    assert [(entry.mid, entry.rating) for entry in client.rank(2, mids)] == best
+    assert [entry.mid for entry in client.rank(2, mids, top=2)] == [4, 9]
+
+
+def test_parts_of_which_one_has_no_score_are_merged_by_rating(make_client, scripted, monkeypatch):
+    monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 3)
+    script = scripted()
+    answer = script.answer
+
+    def change(request, timeout):
+        script.scored = not script.scored  # as while another version takes over
+        return answer(request, timeout)
+
+    monkeypatch.setattr(script, "answer", change)
+    ranked = make_client(script).rank(2, [4, 3, 5, 7, 0, 2])
+    assert [entry.rating for entry in ranked] == [2.75, 2.75, 2.5, 2.25, 2.0, 2.0]
+
+
 def test_a_full_request_is_far_below_the_limit(make_client, scripted, movie_catalogue):
     script = scripted()
     rows = 2 * logic.ROWS_PER_REQUEST + 1

@@ -1,0 +1,1 @@
+"""Which movie a user chooses next, and the order that `rank` makes of it."""
