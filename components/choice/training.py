@@ -92,12 +92,15 @@ class ChoiceNetwork(keras.layers.Layer):
         vectors = tf.reduce_sum(states * tf.gather(self.share, gates), axis=1) + tf.gather(self.start, gates)
         return tf.add_n([vectors, *(tf.gather(self.effects[name], index) for name, index in fields.items())])
 
-    def loss(self, batch: Batch, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return the mean negative log likelihood of the batch's choices, and the penalty.
+    def losses(self, batch: Batch, fields: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return the negative log likelihood of the batch's choices.
 
         Args:
             batch: Some choices of b users.
             fields: int64[b] each.
+
+        Returns:
+            float32[n], of n choices in all.
         """
         where = tf.where(batch.valid)
         row, place = where[:, 0], tf.gather_nd(batch.places, where)
@@ -109,9 +112,11 @@ class ChoiceNetwork(keras.layers.Layer):
         logits = tf.matmul(vectors, self.movie, transpose_b=True) + self.bias
         logits = tf.where(tf.gather(batch.chosen_at, row) < place[:, None], -1e9, logits)
         target = tf.gather_nd(batch.history, tf.stack([tf.cast(row, tf.int32), place], axis=1))
-        likelihood = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits)
-        penalty = tf.add_n([tf.nn.l2_loss(w) for w in (self.past, self.movie, *self.effects.values())])
-        return tf.reduce_mean(likelihood) + _L2 * penalty
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=target, logits=logits)
+
+    def penalty(self) -> tf.Tensor:
+        """Return the penalty on large weights."""
+        return _L2 * tf.add_n([tf.nn.l2_loss(w) for w in (self.past, self.movie, *self.effects.values())])
 
     def _weight(self, name: str, value: np.ndarray) -> keras.Variable:
         return self.add_weight(
@@ -161,16 +166,19 @@ def train(
     @tf.function(reduce_retracing=True)
     def step(batch: Batch, of_user: Mapping[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = network.loss(batch, of_user)
+            losses = network.losses(batch, of_user)
+            # Over the places, not the choices: users with short histories come together in a step, and a
+            # choice of theirs is to count for no more than another.
+            loss = tf.reduce_sum(losses) / tf.cast(tf.size(batch.valid), tf.float32) + network.penalty()
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
-        return loss
+        return losses
 
     for epoch in range(1, epochs + 1):
         losses = []
         for some in _batches(users, histories.counts, rng):
             batch = _batch(histories, some, len(counts), rng)
             losses.append(step(batch, {name: tf.constant(values[some]) for name, values in index.items()}))
-        on_epoch(epoch, float(np.mean([float(loss) for loss in losses])))
+        on_epoch(epoch, float(np.concatenate(losses).mean()))
     return network
 
 
