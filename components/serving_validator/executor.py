@@ -151,7 +151,8 @@ def training_answers(
     keras_path: str, graph: tft.TFTransformOutput, raw: dict[str, tf.Tensor | tf.SparseTensor]
 ) -> np.ndarray:
     """Return what the Keras model says of transformed raw features, float32[n]."""
-    model = keras.models.load_model(keras_path)
+    # Uncompiled: what it was trained with, metrics of its own among it, is not asked for here.
+    model = keras.models.load_model(keras_path, compile=False)
     transformed = graph.transform_features_layer()(raw)
     return model({name: transformed[name] for name in model.input}, training=False).numpy()
 
