@@ -170,7 +170,7 @@ def training_scores(
     """
     if not fileio.exists(order_path):
         return ratings
-    order = keras.models.load_model(order_path)
+    order = keras.models.load_model(order_path, compile=False)
     raw = {name: tf.constant(values) for name, values in inputs.items()}
     known = graph.transform_features_layer()(as_parsed(raw, graph.raw_feature_spec()))
     known[features.RATING.name] = ratings
