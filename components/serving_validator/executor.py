@@ -26,6 +26,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from components import progress
+from components.choice.next_movie import NextMovie
 from components.errors import RunStoppedError
 from components.ratings_example_gen.artifacts import EVALUATION_START, SPANS
 from components.ratings_example_gen.properties import FIRST_RATING, LAST_RATING
@@ -170,10 +171,11 @@ def training_scores(
     """
     if not fileio.exists(order_path):
         return ratings
-    order = keras.models.load_model(order_path)
+    # Named, since nothing else in this process may have imported it.
+    order = keras.models.load_model(order_path, {NextMovie.__name__: NextMovie}, compile=False)
     raw = {name: tf.constant(values) for name, values in inputs.items()}
     known = graph.transform_features_layer()(as_parsed(raw, graph.raw_feature_spec()))
-    known[features.RATING.name] = ratings
+    known[features.RATING.name] = tf.constant(ratings)
     return order({name: known[name] for name in order.input}, training=False).numpy()
 
 
