@@ -65,6 +65,23 @@ def first(project):
     return run(project)
 
 
+def test_a_sampled_model_goes_all_the_way(project, tmp_path):
+    status, printed = project.deepfm("run", "--data", "small", "--preset", "fast", "--runs", str(tmp_path))
+    assert status == 0, printed
+    summary = json.loads((tmp_path / project.home.name / "latest" / "summary.json").read_text())
+    assert (summary["state"], summary["pushed_version"]) == ("succeeded", 1)
+    assert summary["serving_validation"]["largest_difference"] < 1e-5
+    assert summary["sweeps"] == summary["kept_sweep"] == 10
+    assert "the mean of 20 more sweeps" in Path(summary["report"]).read_text()
+    version = Path(summary["serving_dir"], "1")
+    known = catalogue.Catalogue.load(version / catalogue.FOLDER)
+    with SessionModel(version) as session:
+        ranked = session.run("rank", known.rank_inputs(known.uids[0], known.mids, MOMENT))
+    assert sorted(ranked[features.MID.name]) == known.mids.tolist()
+    assert np.all(np.diff(ranked[features.SCORE.name]) <= 0)
+    assert np.any(np.diff(ranked[features.RATING.name]) > 0)  # the order is another than that of ratings
+
+
 def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first):
     summary, _ = first
     floor = read_marker(project.folder / "small").noise_floor_rmse
