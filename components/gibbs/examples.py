@@ -1,6 +1,7 @@
 """The transformed examples of a fit, in memory."""
 
 import dataclasses
+import functools
 from typing import Self
 
 import numpy as np
@@ -53,7 +54,7 @@ class Examples:
             movies=Side.of("movie", features.MID, features.MOVIE_FEATURES, categorical, numeric, both),
         )
 
-    @property
+    @functools.cached_property
     def both(self) -> Columns:
         """The rows of both splits."""
         return _joined(self.train, self.valid)

@@ -41,6 +41,9 @@ def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: 
     )
 
 
+# The kernels have their own threads, which those of BLAS would make wait; and its sums would depend on the
+# number of cores.
+@threadpoolctl.threadpool_limits.wrap(limits=1, user_api="blas")
 def fit(
     model: keras.Model,
     examples: Examples,
@@ -64,22 +67,6 @@ def fit(
       folder: of the history and the TensorBoard logs of the burn-in.
       report: is told of each sweep.
     """
-    # The kernels have their own threads, which those of BLAS would make wait; and its sums would depend on
-    # the number of cores.
-    with threadpoolctl.threadpool_limits(1, "blas"):
-        _fit(model, examples, ratings, model_config, config, warm, folder, report)
-
-
-def _fit(
-    model: keras.Model,
-    examples: Examples,
-    ratings: Ratings,
-    model_config: DeepFMConfig,
-    config: GibbsConfig,
-    warm: bool,
-    folder: str,
-    report: Report,
-) -> None:
     rng = np.random.default_rng(config.seed)
     users, movies = examples.users, examples.movies
     k = model_config.embedding_dim
