@@ -220,7 +220,8 @@ class _Builder:
         drift = UserDrift(uid.rows, drift_cells, self._config.drift_seconds, name=USER_DRIFT)(
             [self._values[uid.index_name], time]
         )
-        return [*first_orders, second_order, self._hidden(scaled), drift]
+        # The deep part begins as nothing: where its training is short, it has added little, not noise.
+        return [*first_orders, second_order, self._hidden(scaled, keras.initializers.Zeros()), drift]
 
     def _fields(
         self, of: Sequence[features.Feature] | None
@@ -234,7 +235,9 @@ class _Builder:
             [number for number in self._numeric if number.name in names],
         )
 
-    def _hidden(self, values: keras.KerasTensor) -> keras.KerasTensor:
+    def _hidden(
+        self, values: keras.KerasTensor, output_initializer: keras.Initializer | None = None
+    ) -> keras.KerasTensor:
         """Pass float32[batch, n] through the hidden layers: float32[batch, 1]."""
         for number, units in enumerate(self._config.hidden_units, start=1):
             values = Hidden(
@@ -247,7 +250,7 @@ class _Builder:
         return keras.layers.Dense(
             1,
             self._config.deep_output_activation,
-            kernel_initializer=keras.initializers.GlorotUniform(self._seed()),
+            kernel_initializer=output_initializer or keras.initializers.GlorotUniform(self._seed()),
             name=_DEEP_OUTPUT,
         )(values)
 
