@@ -1,4 +1,4 @@
-"""How the training of a model began: what the history says beside its epochs."""
+"""How the training of a model began: what the history says beside its steps."""
 
 import dataclasses
 import json

@@ -282,6 +282,7 @@ def test_a_warm_run_begins_again_with_the_version_that_it_began_with(project, fi
     pushed = before["pushed_version"]
     assert pushed == max(versions.versions(before["serving_dir"]))
     assert before["start"]["version"] == pushed - 1
+    assert before["sweeps"] == 10  # fewer than of a cold start
     summary, _ = run(project, "--seed", "2")
     assert sorted(summary["cached_nodes"]) == sorted(NODES)
     assert summary["start"] == before["start"]
