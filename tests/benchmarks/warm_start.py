@@ -47,6 +47,7 @@ from components.trainer.history import read_history
 from components.trainer.start import Start
 from pipeline.config import PRESETS, Preset
 from schema import features
+from serving.quiet_imports import quiet_imports
 from serving.saved_model import SessionModel
 
 ASK_ROWS = 2000
@@ -98,8 +99,11 @@ def arguments(run: dict[str, Any], preset: Preset, base_model: str | None, folde
 
 
 def measure(preset: Preset, fn_args: FnArgs, test: tuple[list[bytes], np.ndarray]) -> Trained:
-    """Train, and ask the model."""
-    logging.set_verbosity(logging.ERROR)
+    """Train, and ask the model.
+
+    Raises:
+      ValueError: the served model, or the transform graph, is not of the preset.
+    """
     training = importlib.import_module(preset.train.RUN_FN)
     fits = training if isinstance(preset.train, GibbsConfig) else keras.Model
     fit, fit_seconds = fits.fit, 0.0
@@ -132,6 +136,18 @@ def measure(preset: Preset, fn_args: FnArgs, test: tuple[list[bytes], np.ndarray
     return Trained(seconds, fit_seconds, len(read_history(fn_args.model_run_dir).steps), error)
 
 
+def trained(
+    run: dict[str, Any], preset: Preset, base_model: str | None, test: tuple[list[bytes], np.ndarray]
+) -> Trained:
+    """Train on the artifacts of a run, in a process that does nothing else."""
+    alone = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        fn_args = arguments(run, preset, base_model, folder)
+        with quiet_imports(), ProcessPoolExecutor(1, alone) as pool:
+            training = pool.submit(measure, preset, fn_args, test)
+        return training.result()
+
+
 def test_rows(run: dict[str, Any]) -> tuple[list[bytes], np.ndarray]:
     """Return the serialized examples of the test split, and their ratings."""
     folder = artifact_utils.get_split_uri([run["Evaluator.examples"]], SPLITS[TEST])
@@ -156,26 +172,17 @@ def main() -> None:
     for column in drawn.columns:
         column.justify = "right"
     pairs: list[tuple[Trained, Trained]] = []
-    alone = multiprocessing.get_context("spawn")
-    with (
-        console.status("looking for runs") as status,
-        ProcessPoolExecutor(1, alone, max_tasks_per_child=1) as pool,
-    ):
+    with console.status("looking for runs") as status:
         for run in past_runs(MetadataStore(connection)):
             if "Trainer.base_model" not in run or why_not(run["Trainer.base_model"]):
                 continue
             status.update(f"training, run {len(pairs) + 1}")
             test = test_rows(run)
             served = path_utils.serving_model_path(run["Trainer.base_model"].uri)
-            found = []
-            for base_model in (None, served):
-                with tempfile.TemporaryDirectory() as folder:
-                    fn_args = arguments(run, preset, base_model, folder)
-                    try:
-                        found.append(pool.submit(measure, preset, fn_args, test).result())
-                    except ValueError as error:
-                        sys.exit(f"the runs are not of the preset {told.preset}, it seems: {error}")
-            pairs.append((found[0], found[1]))
+            try:
+                pairs.append((trained(run, preset, None, test), trained(run, preset, served, test)))
+            except ValueError as error:
+                sys.exit(f"the runs are not of the preset {told.preset}, it seems: {error}")
             drawn.add_row(f"{len(test[1]):,}", *row(*pairs[-1]))
     if not pairs:
         sys.exit(f"no training in {told.runs} began with a served model, or its artifacts are gone")
