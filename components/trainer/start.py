@@ -1,4 +1,4 @@
-"""How the training of a model began: what the history says beside its steps."""
+"""How the training of a model began: what the history says beside its epochs."""
 
 import dataclasses
 import json
