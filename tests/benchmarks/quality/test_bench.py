@@ -10,6 +10,7 @@ import filelock
 import pytest
 
 from pipeline.dataset.generated import generate
+from tests.benchmarks.machine import machine
 from tests.benchmarks.quality import bench, report
 from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
 from tests.benchmarks.quality.results import Result
@@ -128,7 +129,7 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert f"| three | 0 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
     assert f'make bench-quality DATA="{data.name}" MODELS="nine three" SPLITS="time" SEEDS="0 2"' in text
-    assert f"of a machine with {bench.machine()}." in text
+    assert f"of a machine with {machine()}." in text
     assert "![Accuracy against seconds of training](accuracy-time.svg)" in text
     # Matplotlib notes in a comment what a path of letters says.
     assert {"<!-- three -->", "<!-- nine -->"} <= set(
