@@ -103,6 +103,7 @@ class Bench:
             cost=vars(answers.cost),
             fitted_on=sum(pq.read_metadata(rows / part).num_rows for part in (splits.TRAIN, splits.VALID)),
             machine=machine(),
+            largest_difference=answers.largest_difference,
         )
         result.write(self._results)
         shutil.rmtree(work)
