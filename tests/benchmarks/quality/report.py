@@ -52,8 +52,8 @@ _CURVE = (
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
 _SERVED = (
     "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
-    "versions, the largest difference there of any rating from that of the training graph, by every signature, "
-    "on raw test rows, and of any score of `rank` from that of the trained order:"
+    "versions, the largest difference there of any rating from that of the training graph, by every "
+    "signature, on raw test rows, and of any score of `rank` from that of the trained order:"
 )
 _PRESETS, _OTHERS = "presets of this project", "other packages"
 _OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
@@ -218,8 +218,9 @@ class Report:
             "pipeline, and asked as it is served; the others are models of other packages, on the same rows. "
             "`tests/benchmarks/quality/README.md` says what each of them is. The best comes first.",
             "",
-            "- Figures are means over the seeds of training, ± their standard deviation where it is not 0. "
-            "All seeds have the same rows: what other rows would give is not in it.",
+            "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
+            "which is the bar in a plot. All seeds have the same rows, so that it is not what other rows "
+            "would change.",
             "- RMSE and MAE are in stars. A cold user or movie has fewer than "
             f"{below} ratings to fit; - where there is no such row.",
             "- AUC: how well 4 and 5 stars are told from fewer; no 3: without the ratings of 3 stars.",
@@ -367,6 +368,7 @@ def accuracy_plot(split: str, models: Models) -> str:
             ax=axes,
             expand=(1.15, 1.4),
             min_arrow_len=6,
+            iter_lim=500,  # in place of a time, which would make the plot depend on the machine
             arrowprops={"arrowstyle": "-", "color": "gray"},
         )
         return _svg(figure)
