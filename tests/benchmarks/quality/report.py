@@ -47,7 +47,7 @@ _HOW = {
 }
 _CURVE = (
     "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows. "
-    "Columns: the ratings to fit."
+    "Columns: the ratings to fit. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
 _SERVED = (
@@ -55,7 +55,7 @@ _SERVED = (
     "versions, the largest difference there of any rating from that of the training graph, by every "
     "signature, on raw test rows, and of any score of `rank` from that of the trained order:"
 )
-_PRESETS, _OTHERS = "presets of this project", "other packages"
+_PRESETS, _OTHERS = "presets of this project", "baselines"
 _OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
 _PROJECT, _BASELINES = ("tensorflow", "keras", "numba"), ("scikit-surprise", "myfm", "deepctr", "implicit")
 
@@ -215,24 +215,24 @@ class Report:
         machines = " and ".join(sorted({result.machine for result in self._results}))
         return [
             f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole "
-            "pipeline, and asked as it is served; the others are models of other packages, on the same rows. "
-            "`tests/benchmarks/quality/README.md` says what each of them is. The best comes first.",
+            "pipeline, and asked as it is served; the others are baselines, most of other packages, on the "
+            "same rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
             "",
             "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
-            "which is the bar in a plot. All seeds have the same rows, so that it is not what other rows "
-            "would change.",
+            "which is the bar in a plot. All seeds have the same rows; what other rows would "
+            "change is not in it.",
             "- RMSE and MAE are in stars. A cold user or movie has fewer than "
-            f"{below} ratings to fit; - where there is no such row.",
+            f"{below} ratings to fit; a dash stands where no such row is tested.",
             "- AUC: how well 4 and 5 stars are told from fewer; no 3: without the ratings of 3 stars.",
             f"- NDCG@{order.TOP} and recall@{order.TOP}: how high the movie held out stands among the first "
             f"{order.TOP}; it is the only one that counts.",
             "- s training: seconds of the wall; of a preset with the reading of the examples and the export, "
-            "of the others for the fit alone. MB: of a preset what a server loads, of the others the "
+            "of a baseline for the fit alone. MB: of a preset what a server loads, of a baseline its "
             "parameters. ms a 1,000: milliseconds for 1,000 predictions, when all test questions are asked.",
             "- Not measured: the memory that training takes; the time in which the hyperparameters were "
             "found; the latency of a single request, for which there is `make bench-latency`.",
             f"- Machine: {machines}. Python {platform.python_version()}; presets: {_project_packages()}; "
-            f"others: {_baseline_packages()}.",
+            f"baselines: {_baseline_packages()}.",
             "",
         ]
 
