@@ -297,6 +297,12 @@ def test_a_column_is_mean_and_spread():
     assert column.text([None]) == "-"
 
 
+def test_a_time_is_the_least():
+    column = report.Time("s", lambda result: result, 1)
+    assert column.text([3.0, 1.5, None, 2.0]) == "1.5"
+    assert column.text([None]) == "-"
+
+
 def test_make_passes_every_option_on():
     given = ["DATA=a b", "MODELS=svd myfm", "SPLITS=time", "SEEDS=3 4"]
     ready = [f"--old-file={path}" for path in (".venv/.ready", ".cache/quality/baselines/.ready")]
