@@ -7,6 +7,7 @@
 # make bench-warm-start  warm against cold training on the days of `deepfm retrain`; RUNS=<folder of a dataset's runs>,
 #             and PRESET, if they are of another than default
 # make bench-quality  the presets' accuracy beside other packages'; DATA, and MODELS, SPLITS and SEEDS, lists
+# make bench-latency  served versions beside each other, `predict` and `rank`; MODELS=<folders of versions>
 # make bench-batch    `deepfm batch`, time and memory, beside other ways; MODEL=<folder of a served version>
 #
 # Each target first sets up what it needs inside this folder (.tools, .cache, .venv), from uv.lock.
@@ -29,7 +30,7 @@ PYTHON311 := $(shell for python in "$$(command -v python3.11)" $${PYENV_ROOT:-$$
 export UV_PYTHON := $(PYTHON311)
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: run test bench bench-serving bench-switching bench-batch bench-warm-start bench-quality clean
+.PHONY: run test bench bench-serving bench-switching bench-batch bench-latency bench-warm-start bench-quality clean
 
 run: .venv/.ready
 	@.venv/bin/deepfm run $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset "$(PRESET)") \
@@ -59,6 +60,9 @@ bench-warm-start: .venv/.ready
 
 bench-batch: .venv/.ready
 	@.venv/bin/python tests/benchmarks/batch.py "$(MODEL)"
+
+bench-latency: .venv/.ready
+	@.venv/bin/python -m tests.benchmarks.latency $(MODELS)
 
 bench-quality: .venv/.ready .cache/quality/baselines/.ready
 	@.venv/bin/python -m tests.benchmarks.quality.bench $(if $(DATA),--data "$(DATA)") \

@@ -216,7 +216,9 @@ class ModelCalls(Generic[AnyTransport]):
     ) -> predict_pb2.PredictRequest:
         inputs = self.catalogue.predict_inputs(uids, mids, moments)
         if self.examples:
-            return self._request(EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: _examples(inputs, len(uids))}, version)
+            return self._request(
+                EXAMPLES_SIGNATURE, {EXAMPLES_INPUT: examples_of(inputs, len(uids))}, version
+            )
         return self._request(PREDICT_SIGNATURE, inputs, version)
 
     def _rank_request(
@@ -288,11 +290,15 @@ def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:
         yield rows[start : start + ROWS_PER_REQUEST]
 
 
-def _examples(inputs: dict[str, np.ndarray], rows: int) -> np.ndarray:
+def examples_of(inputs: dict[str, np.ndarray], rows: int) -> np.ndarray:
     """Return n rows of raw features as serialized tf.Examples, bytes[n].
 
     A missing value of a list is left out; any other is written as such, for what parses a single value
     insists on one.
+
+    Args:
+        inputs: Of signature `predict`, by the name of the feature.
+        rows: n.
     """
     columns = [(feature, inputs[feature.name].tolist()) for feature in features.SERVED]
     serialized = np.empty(rows, object)

@@ -10,6 +10,7 @@ the imports, and the making of tf.Examples or the loading of the server's model.
 """
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -19,25 +20,29 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 from rich.table import Table
-from tfx_bsl.public.beam import RunInference
-from tfx_bsl.public.proto import model_spec_pb2
 
-from pipeline.batch.questions import PREDICTION
-from pipeline.beam_profiles import BeamConfig
 from schema import features
 from serving import catalogue, wire
-from serving.client import Client
-from serving.client.logic import EXAMPLES_INPUT, EXAMPLES_SIGNATURE, ModelCalls
-from serving.protos import example_pb2
-from serving.server.config import ServerConfig
-from serving.server.server import Server
+from serving.quiet_imports import quiet_imports
+
+with quiet_imports():
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from tfx_bsl.public.beam import RunInference
+    from tfx_bsl.public.proto import model_spec_pb2
+
+    from pipeline.batch.questions import PREDICTION
+    from pipeline.beam_profiles import BeamConfig
+    from serving.client import Client
+    from serving.client.logic import EXAMPLES_SIGNATURE, examples_of
+    from serving.protos import example_pb2
+    from serving.server.config import ServerConfig
+    from serving.server.server import Server
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE_ROWS = 50_000
@@ -71,13 +76,8 @@ def run_command(model: Path, folder: Path, pairs: np.ndarray) -> tuple[float, fl
 
 def run_tfx(model: Path, known: catalogue.Catalogue, pairs: np.ndarray) -> float:
     """Return the seconds of TFX's batch inference."""
-    calls = ModelCalls(catalogue=known, model_name="", timeout=1, examples=True, router=None)
-    requests = [
-        wire.decode(request.inputs[EXAMPLES_INPUT])
-        for turn in range(0, len(pairs), 8192)
-        for request in next(calls.predict(pairs[turn : turn + 8192]))
-    ]
-    examples = [example_pb2.Example.FromString(each) for request in requests for each in request]
+    inputs = known.predict_inputs(pairs[:, 0], pairs[:, 1], MOMENT)
+    examples = [example_pb2.Example.FromString(each) for each in examples_of(inputs, len(pairs))]
     spec = model_spec_pb2.InferenceSpecType()
     spec.saved_model_spec.model_path = str(model)
     spec.saved_model_spec.signature_name.append(EXAMPLES_SIGNATURE)
@@ -132,4 +132,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # RunInference warns that its loader is deprecated, and that it does not measure memory.
+    logging.disable(logging.WARNING)
     main()

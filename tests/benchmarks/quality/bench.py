@@ -24,6 +24,7 @@ from pipeline.dataset.errors import DatasetError
 from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from serving.quiet_imports import quiet_imports
+from tests.benchmarks.machine import machine
 from tests.benchmarks.quality import report, results, splits
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
 from tests.benchmarks.quality.results import Result
@@ -102,6 +103,7 @@ class Bench:
             cost=vars(answers.cost),
             fitted_on=sum(pq.read_metadata(rows / part).num_rows for part in (splits.TRAIN, splits.VALID)),
             machine=machine(),
+            largest_difference=answers.largest_difference,
         )
         result.write(self._results)
         shutil.rmtree(work)
@@ -126,12 +128,6 @@ class Bench:
 
     def _identity(self, name: str, split: str) -> str:
         return f"{self._digests[split]} {self._models[name].identity}"
-
-
-def machine() -> str:
-    """Return how many cores this process may use and how much memory the machine has, in words."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{len(os.sched_getaffinity(0))} cores, {memory / 2**30:.0f} GiB"
 
 
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:

@@ -8,6 +8,9 @@ import numpy as np
 
 from components.ratings_example_gen.config import SplitMethod
 
+PRESET = "deepfm-"
+"""Begins the name of each preset of the project, and of no other model."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
@@ -36,6 +39,7 @@ class Answers:
 
     predictions: np.ndarray  # stars, or whatever gives the order if that is asked for, float[questions]
     cost: Cost
+    largest_difference: float | None = None  # of a served version from the training graph, in stars
 
 
 class ModelFailedError(Exception):

@@ -2,7 +2,7 @@
 
 from pipeline.config import PRESETS
 from tests.benchmarks.quality.baseline import FOLDER, Baseline
-from tests.benchmarks.quality.model import Model
+from tests.benchmarks.quality.model import PRESET, Model
 from tests.benchmarks.quality.preset import Preset
 
 _SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
@@ -25,5 +25,5 @@ MODELS: dict[str, Model] = {
     "myfm-ordered": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day", "--ordered")),
     "deepctr-deepfm": Baseline(FOLDER / "deepctr_deepfm.py"),
     **RANKERS,
-    **{f"deepfm-{name}": Preset(name) for name in PRESETS},
+    **{f"{PRESET}{name}": Preset(name) for name in PRESETS},
 }

@@ -87,6 +87,7 @@ class Preset:
                 model_bytes=loaded_bytes(version),
                 predict_ms=predict_ms,
             ),
+            largest_difference=summary["serving_validation"]["largest_difference"],
         )
 
     def _run(self, task: Task) -> dict[str, Any]:

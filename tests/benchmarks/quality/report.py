@@ -1,12 +1,17 @@
 """The results as tables, on the terminal and in Markdown, and as plots.
 
 Of each split there are a table and a plot of accuracy against training time; of the learning curve, a table
-and a plot of accuracy against the number of training ratings.
+and a plot of accuracy against the number of training ratings; of the presets, how near what is served comes
+to the training graph.
 """
 
 import collections
 import dataclasses
+import importlib.metadata
 import io
+import itertools
+import platform
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,8 @@ from components.model_report import style
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from serving import versions
 from tests.benchmarks.quality import metrics, order
+from tests.benchmarks.quality.baseline import FOLDER
+from tests.benchmarks.quality.model import PRESET
 from tests.benchmarks.quality.results import Result
 from tests.benchmarks.quality.trials import LAST, SHARES, SIZE, SLICES, TRIALS
 
@@ -30,6 +37,27 @@ PLOTS = {split: f"accuracy-{split}.svg" for split in TRIALS if split not in SHAR
 
 _MEGABYTE = 1e6
 _MARKERS = "osD^vP*X"
+_TAB20 = [mpl.colormaps["tab20"](place) for place in range(20)]
+_COLORS = _TAB20[::2] + _TAB20[1::2]  # the strong ones first
+_HOW = {
+    SplitMethod.RANDOM.value: "Test rows are a tenth of the ratings, drawn at random once.",
+    SplitMethod.TIME.value: "Test rows are the last tenth of the ratings by time.",
+    LAST: "The last rating of each user is held out. Each user asked about has every movie put in order, "
+    "but for those rated before.",
+}
+_CURVE = (
+    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows. "
+    "Columns: the ratings to fit. In the plot, baselines are dashed."
+)
+_CURVE_TITLE = "RMSE on the random split against ratings to fit"
+_SERVED = (
+    "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
+    "versions, the largest difference there of any rating from that of the training graph, by every "
+    "signature, on raw test rows, and of any score of `rank` from that of the trained order:"
+)
+_PRESETS, _OTHERS = "presets of this project", "baselines"
+_OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
+_PROJECT, _BASELINES = ("tensorflow", "keras", "numba"), ("scikit-surprise", "myfm", "deepctr", "implicit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +68,39 @@ class Column:
     figure: Callable[[Result], Any]
     decimals: int
 
-    def mean(self, results: Iterable[Result]) -> float:
-        """Return the mean over the seeds."""
-        return float(np.mean([self.figure(result) for result in results]))
+    def values(self, results: Iterable[Result]) -> list[float]:
+        """Return the figure of each seed that has one."""
+        return [value for result in results if (value := self.figure(result)) is not None]
 
-    def text(self, results: Iterable[Result]) -> str:
-        """Return the mean over the seeds, with the standard deviation where there are several."""
-        values = [value for result in results if (value := self.figure(result)) is not None]
-        if not values:
+    def over_seeds(self, results: Iterable[Result]) -> float:
+        """Return the mean over the seeds."""
+        return float(np.mean(self.values(results)))
+
+    def spread(self, results: Iterable[Result]) -> float:
+        """Return the standard deviation over the seeds, 0 if there is one seed."""
+        values = self.values(results)
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+    def text(self, results: list[Result], *, spread: bool = True) -> str:
+        """Return the figure over the seeds; with the standard deviation if that is wanted and not 0."""
+        if not self.values(results):
             return "-"
-        mean = f"{np.mean(values):,.{self.decimals}f}"
-        return f"{mean} ± {np.std(values, ddof=1):,.{self.decimals}f}" if len(values) > 1 else mean
+        whole, deviation = (
+            f"{v:,.{self.decimals}f}" for v in (self.over_seeds(results), self.spread(results))
+        )
+        return f"{whole} ± {deviation}" if spread and float(deviation.replace(",", "")) else whole
+
+
+class Time(Column):
+    """A time: that of the fastest seed, since whatever else a machine does only adds to it."""
+
+    def over_seeds(self, results: Iterable[Result]) -> float:
+        """Return the least over the seeds."""
+        return min(self.values(results))
+
+    def spread(self, results: Iterable[Result]) -> float:
+        """Return 0: the other seeds tell of the machine."""
+        return 0.0
 
 
 def _metric(metric: str, part: str = metrics.OVERALL) -> Callable[[Result], Any]:
@@ -58,15 +108,15 @@ def _metric(metric: str, part: str = metrics.OVERALL) -> Callable[[Result], Any]
 
 
 RMSE = Column("RMSE", _metric(metrics.RMSE), 4)
-TRAINING = Column("s training", lambda result: result.cost["train_seconds"], 1)
+TRAINING = Time("s training", lambda result: result.cost["train_seconds"], 1)
 COSTS = (
     TRAINING,
     Column("MB", lambda result: result.cost["model_bytes"] / _MEGABYTE, 1),
-    Column("ms a 1,000", lambda result: result.cost["predict_ms"], 1),
+    Time("ms a 1,000", lambda result: result.cost["predict_ms"], 1),
 )
 RATINGS = (
     RMSE,
-    *(Column(part, _metric(metrics.RMSE, part), 4) for part in SLICES),
+    *(Column(f"RMSE, {part}", _metric(metrics.RMSE, part), 4) for part in SLICES),
     Column("MAE", _metric(metrics.MAE), 4),
     Column("AUC", _metric(metrics.AUC), 4),
     Column("AUC, no 3", _metric(metrics.AUC_WITHOUT_3), 4),
@@ -104,6 +154,8 @@ class Sheet:
     def drawn(self) -> Table:
         """Return the table for the terminal."""
         table = Table(*self.headings, title=self.title)
+        for column in table.columns[:3]:
+            column.no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
         for row in self.rows:
@@ -137,9 +189,11 @@ class Report:
         self._curve = by_size(results)
 
     def sheets(self) -> list[Sheet]:
-        """Return the tables: one for each split, then that of the learning curve."""
-        sheets = [split_sheet(split, models) for split, models in self._splits.items()]
-        return [*sheets, curve_sheet(self._curve)] if self._curve else sheets
+        """Return the tables for the terminal: of each split, of the learning curve, of what is served."""
+        sheets = [split_sheet(split, models, spread=False) for split, models in self._splits.items()]
+        if self._curve:
+            sheets.append(curve_sheet(self._curve))
+        return [*sheets, *self._served()]
 
     def write(self, folder: Path) -> None:
         """Write the page and the plots, each whole or not at all."""
@@ -151,26 +205,51 @@ class Report:
 
     def page(self) -> str:
         """Return the page, in Markdown."""
-        machines = " and ".join(sorted({result.machine for result in self._results}))
-        lines = [f"# Quality on {self._title}", "", "```sh", self._command(), "```", ""]
-        lines += [
-            "Means over the seeds of training, ± their standard deviation; the rows are the same for all. "
-            "Columns of cold users and movies, which have fewer than "
-            f"{ExampleGenConfig().cold_below} ratings to fit, are the RMSE of their rows. "
-            f"Seconds and milliseconds are of a machine with {machines}.",
-            "",
-        ]
+        lines = [f"# Quality on {self._title}", "", "```sh", self._command(), "```", "", *self._reading()]
         for split, models in self._splits.items():
             sheet, result = split_sheet(split, models), next(iter(models.values()))[0]
-            counts = ", ".join(f"{part} {values[metrics.ROWS]:,}" for part, values in result.metrics.items())
-            asked = "Users" if split == LAST else "Test rows"
-            lines += [f"## {sheet.title}", "", f"{result.fitted_on:,} ratings to fit. {asked}: {counts}.", ""]
-            lines += [*sheet.markdown(), "", f"![Accuracy against seconds of training]({PLOTS[split]})", ""]
+            lines += [f"## {sheet.title}", "", f"{_HOW[split]} {_counts(result)}", "", *sheet.markdown(), ""]
+            lines += [f"![{_plot_title(split)}]({PLOTS[split]})", ""]
         if self._curve:
             sheet = curve_sheet(self._curve)
-            lines += [f"## {sheet.title}", "", "RMSE on the test rows of the random split.", ""]
-            lines += [*sheet.markdown(), "", f"![RMSE against ratings to fit]({CURVE})", ""]
+            lines += [f"## {sheet.title}", "", _CURVE, "", *sheet.markdown(), ""]
+            lines += [f"![{_CURVE_TITLE}]({CURVE})", ""]
+        for sheet in self._served():
+            lines += [f"## {sheet.title}", "", _SERVED, "", *sheet.markdown(), ""]
         return "\n".join(lines)
+
+    def _served(self) -> list[Sheet]:
+        """Return the table of what is served, if any is."""
+        sheet = served_sheet(self._results)
+        return [sheet] if sheet.rows else []
+
+    def _reading(self) -> list[str]:
+        """Return the lines that tell how to read the tables, and what is not in them."""
+        below = ExampleGenConfig().cold_below
+        machines = " and ".join(sorted({result.machine for result in self._results}))
+        return [
+            f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole "
+            "pipeline, and asked as it is served; the others are baselines, most of other packages, on the "
+            "same rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
+            "",
+            "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
+            "which is the bar in a plot. All seeds have the same rows; what other rows would "
+            "change is not in it.",
+            "- RMSE and MAE are in stars. A cold user or movie has fewer than "
+            f"{below} ratings to fit; a dash stands where no such row is tested.",
+            "- AUC: how well 4 and 5 stars are told from fewer; no 3: without the ratings of 3 stars.",
+            f"- NDCG@{order.TOP} and recall@{order.TOP}: how high the movie held out stands among the first "
+            f"{order.TOP}; it is the only one that counts.",
+            "- s training: seconds of the wall, of the fastest seed; of a preset with the reading of the "
+            "examples and the export, of a baseline for the fit alone. MB: of a preset what a server loads, "
+            "of a baseline its parameters. ms a 1,000: milliseconds for 1,000 predictions, when all test "
+            "questions are asked, of the fastest seed.",
+            "- Not measured: the memory that training takes; the time in which the hyperparameters were "
+            "found; the latency of a single request, for which there is `make bench-latency`.",
+            f"- Machine: {machines}. Python {platform.python_version()}; presets: {_project_packages()}; "
+            f"baselines: {_baseline_packages()}.",
+            "",
+        ]
 
     def _command(self) -> str:
         """Return what measures all of it."""
@@ -196,7 +275,7 @@ def by_split(results: Iterable[Result]) -> dict[str, Models]:
 def _sorted(split: str, models: Models) -> Models:
     """Return the models in order: RMSE upwards, NDCG downwards."""
     first = columns(split)[0]
-    means = {name: first.mean(results) for name, results in models.items()}
+    means = {name: first.over_seeds(results) for name, results in models.items()}
     return {name: models[name] for name in sorted(means, key=means.__getitem__, reverse=split == LAST)}
 
 
@@ -210,21 +289,56 @@ def by_size(results: Iterable[Result]) -> Curve:
     for result in sorted(on_curve, key=lambda result: result.fitted_on):
         if result.model in groups:
             groups[result.model][result.fitted_on].append(result)
-    return dict(sorted(groups.items(), key=lambda item: RMSE.mean(item[1][max(item[1])])))
+    return dict(sorted(groups.items(), key=lambda item: RMSE.over_seeds(item[1][max(item[1])])))
 
 
-def split_sheet(split: str, models: Models) -> Sheet:
-    """Return the table of a split."""
-    headings = ["model", "seeds", *(column.heading for column in columns(split))]
+def _counts(result: Result) -> str:
+    """Return how many rows a split has, in words."""
+    overall, *parts = ((part, values[metrics.ROWS]) for part, values in result.metrics.items())
+    slices = " and ".join(f"{rows:,} of {part}" for part, rows in parts)
+    asked = f"{overall[1]:,} test rows, {slices}" if parts else f"{overall[1]:,} users asked about"
+    return f"{result.fitted_on:,} ratings to fit; {asked}."
+
+
+def _project_packages() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PROJECT)
+
+
+def _baseline_packages() -> str:
+    pins = (FOLDER / "requirements.txt").read_text(encoding="utf-8")
+    return ", ".join(
+        f"{name} {version}"
+        for name, version in re.findall(r"^(\S+)==(\S+)", pins, re.MULTILINE)
+        if name in _BASELINES
+    )
+
+
+def split_sheet(split: str, models: Models, *, spread: bool = True) -> Sheet:
+    """Return the table of a split; without the spread, but of the first figure, it is narrower."""
+    first, *others = columns(split)
+    headings = ["model", "seeds", *(column.heading for column in (first, *others))]
     rows = [
         [
             model,
             " ".join(str(result.seed) for result in sorted(results, key=lambda result: result.seed)),
-            *(column.text(results) for column in columns(split)),
+            first.text(results),
+            *(column.text(results, spread=spread) for column in others),
         ]
         for model, results in models.items()
     ]
     return Sheet(f"{split} split", headings, rows)
+
+
+def served_sheet(results: Iterable[Result]) -> Sheet:
+    """Return the table of how near what is served comes to the training graph, a row a preset."""
+    differences: dict[str, list[float]] = collections.defaultdict(list)
+    for result in results:
+        if result.largest_difference is not None:
+            differences[result.model].append(result.largest_difference)
+    rows = [
+        [model, str(len(of_model)), f"{max(of_model):.0e}"] for model, of_model in sorted(differences.items())
+    ]
+    return Sheet("Served", ["model", "versions", "largest difference"], rows)
 
 
 def curve_sheet(curve: Curve) -> Sheet:
@@ -237,21 +351,40 @@ def curve_sheet(curve: Curve) -> Sheet:
 
 
 def accuracy_plot(split: str, models: Models) -> str:
-    """Return an SVG of accuracy against seconds of training, means over the seeds, a point for each model."""
+    """Return an SVG of accuracy against seconds of training, a point for each model."""
     first = columns(split)[0]
-    points = {name: (TRAINING.mean(results), first.mean(results)) for name, results in models.items()}
     with mpl.rc_context(style.SETTINGS):
         figure = _figure()
         axes = figure.subplots()
-        x, y = np.array(list(points.values())).T
-        axes.scatter(x, y, zorder=2)
-        axes.set(title=f"{split} split", xlabel="seconds of training", ylabel=first.heading, xscale="log")
-        axes.margins(0.15, 0.1)  # room for the names
+        names = []
+        for whose, members in _by_owner(models).items():
+            x = [TRAINING.over_seeds(models[name]) for name in members]
+            y = [first.over_seeds(models[name]) for name in members]
+            spread = [first.spread(models[name]) for name in members]
+            marker, color = _OWNERS[whose]
+            axes.errorbar(x, y, spread, fmt=marker, color=color, label=whose, capsize=2, elinewidth=1)
+            names += [axes.text(*point, color=color) for point in zip(x, y, members, strict=True)]
+        better = "higher" if split == LAST else "lower"
+        axes.set(
+            title=_plot_title(split),
+            xlabel="seconds of training, log scale",
+            ylabel=f"{first.heading}, {better} is better",
+            xscale="log",
+        )
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.grid(alpha=0.4)
+        axes.margins(0.2, 0.1)  # room for the names
+        figure.legend(loc="outside lower right", ncols=2, frameon=False)
         figure.draw_without_rendering()  # the names are placed where the axes will be
         figure.set_layout_engine("none")
-        names = [axes.text(*point, name) for name, point in points.items()]
         adjustText.adjust_text(
-            names, x, y, ax=axes, expand=(1.15, 1.3), arrowprops={"arrowstyle": "-", "color": "gray"}
+            names,
+            objects=axes.scatter(*zip(*(name.get_position() for name in names), strict=True), alpha=0),
+            ax=axes,
+            expand=(1.15, 1.4),
+            min_arrow_len=6,
+            iter_lim=500,  # in place of a time, which would make the plot depend on the machine
+            arrowprops={"arrowstyle": "-", "color": "gray"},
         )
         return _svg(figure)
 
@@ -261,13 +394,34 @@ def curve_plot(curve: Curve) -> str:
     with mpl.rc_context(style.SETTINGS):
         figure = _figure()
         axes = figure.subplots()
-        for place, (model, of_model) in enumerate(curve.items()):
-            rmse = [RMSE.mean(results) for results in of_model.values()]
-            axes.plot(list(of_model), rmse, marker=_MARKERS[place % len(_MARKERS)], label=model)
-        axes.set(title="Learning curve", xlabel="ratings to fit", ylabel=RMSE.heading)
+        owners = _by_owner(curve)
+        places = {model: place for place, model in enumerate(itertools.chain(*owners.values()))}
+        for model, of_model in curve.items():
+            axes.plot(
+                list(of_model),
+                [RMSE.over_seeds(results) for results in of_model.values()],
+                marker=_MARKERS[places[model] % len(_MARKERS)],
+                color=_COLORS[places[model] % len(_COLORS)],
+                linestyle="-" if model in owners[_PRESETS] else "--",
+                label=model,
+            )
+        axes.set(title=_CURVE_TITLE, xlabel="ratings to fit", ylabel=f"{RMSE.heading}, lower is better")
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.grid(alpha=0.4)
         figure.legend(loc="outside right upper", frameon=False, reverse=True)
         return _svg(figure)
+
+
+def _plot_title(split: str) -> str:
+    return f"{columns(split)[0].heading} on the {split} split against seconds of training"
+
+
+def _by_owner(models: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of the presets, and those of the others."""
+    owners: dict[str, list[str]] = {_PRESETS: [], _OTHERS: []}
+    for model in models:
+        owners[_PRESETS if model.startswith(PRESET) else _OTHERS].append(model)
+    return owners
 
 
 def _figure() -> Figure:

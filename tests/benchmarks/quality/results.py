@@ -21,6 +21,7 @@ class Result:
     cost: dict[str, float]  # as `model.Cost` has it
     fitted_on: int  # training and validation rows
     machine: str  # that the seconds are of: cores and memory
+    largest_difference: float | None = None  # as `model.Answers` has it
 
     def write(self, folder: Path) -> None:
         """Write the result into the folder of all results."""

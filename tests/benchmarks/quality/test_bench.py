@@ -10,6 +10,7 @@ import filelock
 import pytest
 
 from pipeline.dataset.generated import generate
+from tests.benchmarks.machine import machine
 from tests.benchmarks.quality import bench, report
 from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
 from tests.benchmarks.quality.results import Result
@@ -128,8 +129,10 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert f"| three | 0 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
     assert f'make bench-quality DATA="{data.name}" MODELS="nine three" SPLITS="time" SEEDS="0 2"' in text
-    assert f"of a machine with {bench.machine()}." in text
-    assert "![Accuracy against seconds of training](accuracy-time.svg)" in text
+    assert f"- Machine: {machine()}. Python 3.11." in text
+    assert "myfm 0.3.6, scikit-surprise 1.1.5." in text
+    assert "![RMSE on the time split against seconds of training](accuracy-time.svg)" in text
+    assert "## Served" not in text
     # Matplotlib notes in a comment what a path of letters says.
     assert {"<!-- three -->", "<!-- nine -->"} <= set(
         map(str.strip, page.with_name("accuracy-time.svg").read_text().splitlines())
@@ -233,34 +236,70 @@ def test_the_learning_curve_has_the_test_rows_of_the_random_split(data, tmp_path
     assert "## Learning curve" in page.read_text()
 
 
+def of_model(name, *, seconds=1.0, rmse=0.9, **more):
+    """A result on the random split."""
+    return Result(
+        model=name,
+        split="random",
+        seed=0,
+        identity="",
+        metrics={
+            part: {"rows": 10, "rmse": rmse, "mae": 0.7, "auc": None, "auc_without_3": None}
+            for part in ("overall", "cold users", "cold movies")
+        },
+        cost={"train_seconds": seconds, "model_bytes": 1, "predict_ms": 1},
+        fitted_on=1,
+        machine="",
+        **more,
+    )
+
+
 def test_names_in_a_plot_do_not_overlap(monkeypatch):
     placed = []
-    monkeypatch.setattr(report, "_svg", lambda figure: placed.extend(figure.axes[0].texts) or "")
+    monkeypatch.setattr(report, "_svg", placed.append)
+    # Half of them are close together at the right.
     models = {
-        f"deepfm-number-{place}": [
-            Result(
-                model="",
-                split="random",
-                seed=0,
-                identity="",
-                metrics={"overall": {"rmse": 0.85 + place / 2000}},
-                cost={"train_seconds": 100 + place},
-                fitted_on=1,
-                machine="",
-            )
-        ]
-        for place in range(12)
+        name: [of_model(name, seconds=seconds, rmse=0.85 + place / 2000)]
+        for place, (name, seconds) in enumerate(
+            (f"{whose}-number-{place}", 100.0 + place if place % 2 else 0.01 * 3**place)
+            for place in range(8)
+            for whose in ("deepfm", "other")
+        )
     }
     report.accuracy_plot("random", models)
-    boxes = [text.get_window_extent() for text in placed]
-    assert len(boxes) == 12
+    (figure,) = placed
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    assert len(boxes) == 16
     assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert all(figure.bbox.containsx(x) for box in boxes for x in (box.x0, box.x1))
+    colors = {text.get_color() for text in figure.axes[0].texts if text.get_text().startswith("deepfm-")}
+    assert len(colors) == 1
+    assert len({text.get_color() for text in figure.axes[0].texts if text.get_text()}) == 2
+
+
+def test_what_is_served_is_on_the_page():
+    results = [
+        of_model("deepfm-best", largest_difference=difference) for difference in (2.4e-7, 7.2e-6, 4e-7)
+    ]
+    whole = report.Report("data", None, [*results, of_model("svd")])
+    assert [sheet.title for sheet in whole.sheets()] == ["random split", "Served"]
+    page = whole.page()
+    assert "10 test rows, 10 of cold users and 10 of cold movies." in page
+    assert page[page.index("## Served") :].endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
 
 
 def test_a_column_is_mean_and_spread():
     column = report.Column("stars", lambda result: result, 2)
     assert column.text([0.5]) == "0.50"
     assert column.text([1.0, 2.0, 3.0, None]) == "2.00 ± 1.00"
+    assert column.text([1.0, 2.0, 3.0], spread=False) == "2.00"
+    assert column.text([2.001, 2.0]) == "2.00"
+    assert column.text([None]) == "-"
+
+
+def test_a_time_is_the_least():
+    column = report.Time("s", lambda result: result, 1)
+    assert column.text([3.0, 1.5, None, 2.0]) == "1.5"
     assert column.text([None]) == "-"
 
 
