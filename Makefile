@@ -4,7 +4,8 @@
 # make bench  the training input, timed against TFX's own
 # make bench-serving  the local server under load, with and without batching; MODEL=<folder of a SavedModel>
 # make bench-switching  versions switched under load, then the server killed; MODEL=<folder of a served version>
-# make bench-warm-start  warm against cold training on the days of `deepfm retrain`; RUNS=<folder of a dataset's runs>
+# make bench-warm-start  warm against cold training on the days of `deepfm retrain`; RUNS=<folder of a dataset's runs>,
+#             and PRESET, if they are of another than default
 # make bench-quality  the presets' accuracy beside other packages'; DATA, and MODELS, SPLITS and SEEDS, lists
 # make bench-latency  served versions beside each other, `predict` and `rank`; MODELS=<folders of versions>
 # make bench-batch    `deepfm batch`, time and memory, beside other ways; MODEL=<folder of a served version>
@@ -55,7 +56,7 @@ bench-switching: .venv/.ready
 	@.venv/bin/python tests/benchmarks/switching.py "$(MODEL)"
 
 bench-warm-start: .venv/.ready
-	@.venv/bin/python tests/benchmarks/warm_start.py "$(RUNS)"
+	@.venv/bin/python tests/benchmarks/warm_start.py "$(RUNS)" $(if $(PRESET),"$(PRESET)")
 
 bench-batch: .venv/.ready
 	@.venv/bin/python tests/benchmarks/batch.py "$(MODEL)"

@@ -272,12 +272,10 @@ def plot_model(
         from components.deepfm.drawing import example_model  # noqa: PLC0415
         from components.deepfm.plot import plot_model as plot  # noqa: PLC0415
 
-    config = PRESETS[preset.value](
-        PipelineConfig(dataset="any", data_folder=Path(), root=Path(), generated=False)
-    )
-    architecture = architecture or config.model.architecture
+    chosen = PRESETS[preset.value]
+    architecture = architecture or chosen.model.architecture
     try:
-        plot(example_model(config.model, architecture, config.transform.max_genres), output)
+        plot(example_model(chosen.model, architecture, chosen.transform.max_genres), output)
     except (ValueError, OSError) as error:
         raise stop(str(error)) from error
     say(f"{architecture} drawn in {output}")

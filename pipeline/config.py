@@ -77,8 +77,71 @@ class KubeflowConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A model, its training, and what Transform makes for it."""
+
+    model: DeepFMConfig
+    train: FitConfig
+    transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
+
+    def __call__(self, config: "PipelineConfig") -> "PipelineConfig":
+        """Return the configuration with what the preset says."""
+        return dataclasses.replace(config, model=self.model, train=self.train, transform=self.transform)
+
+
+def _two_sided(**sizes: Any) -> DeepFMConfig:
+    """Return a model that can be fitted by Gibbs sampling."""
+    return DeepFMConfig(
+        architecture=TWO_SIDED,
+        numeric=(),
+        dropout_rate=0.1,
+        embedding_l2=0.0,
+        oov_dropout_rate=0.0,
+        drift_seconds=DRIFT_SECONDS,
+        **sizes,
+    )
+
+
+PRESETS = {
+    "default": Preset(
+        model=_two_sided(embedding_dim=32, hidden_units=(64, 32)),
+        train=GibbsConfig(burn_in=30, sweeps=60),
+    ),
+    # Trained soonest.
+    "fast": Preset(
+        model=_two_sided(embedding_dim=16, hidden_units=(32,)),
+        train=GibbsConfig(burn_in=10, sweeps=20, warm_burn_in=3, implicit_rank=64, deep_share=0.25),
+    ),
+    # The most accurate.
+    "best": Preset(model=_two_sided(embedding_dim=64), train=GibbsConfig(burn_in=40, sweeps=160)),
+    # For ratings that the memory of one machine cannot hold, and for other architectures.
+    "gradient": Preset(model=DeepFMConfig(), train=TrainConfig()),
+    # The model of the notebook that the project began as: two ids, the last three of a movie's genres out of
+    # the 14 most frequent, and one number. The notebook fed the user's occupation into the input that it
+    # called fea4, as a code from 0 to 20 and not scaled; the project's numeric feature is the zip, as a
+    # z-score, and `DeepFMConfig.numeric` chooses. Being scaled, it lets the same network reach a lower error
+    # than the notebook's did.
+    "notebook": Preset(
+        model=DeepFMConfig(
+            categorical=(features.UID.name, features.MID.name, features.GENRES.name),
+            embedding_dim=20,
+            hidden_units=(64, 64),
+            dropout_rate=0.5,
+            dropout_position="before",
+            deep_output_activation="relu",
+            embedding_l2=0.0,
+            oov_dropout_rate=0.0,
+            clip_rating=False,
+        ),
+        train=TrainConfig(batch_size=2048, epochs=30, learning_rate=0.001, averaging_epochs=0.0, patience=3),
+        transform=TransformConfig(max_genres=3, genre_vocabulary_size=14),
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
-    """Everything that the graph depends on."""
+    """Everything that the graph depends on; of the preset `default`, where nothing else is said."""
 
     dataset: str  # name; one component of every path
     data_folder: Path | str  # holds ratings.dat, movies.dat and users.dat, or folders of days; or an address
@@ -92,9 +155,9 @@ class PipelineConfig:
     noise_floor_rmse: float | None = None  # stars; no model can expect less; None where it is not known
     example_gen: ExampleGenConfig = dataclasses.field(default_factory=ExampleGenConfig)
     data_gate: DataGateConfig = dataclasses.field(default_factory=DataGateConfig)
-    transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
-    model: DeepFMConfig = dataclasses.field(default_factory=DeepFMConfig)
-    train: FitConfig = dataclasses.field(default_factory=TrainConfig)
+    transform: TransformConfig = PRESETS["default"].transform
+    model: DeepFMConfig = PRESETS["default"].model
+    train: FitConfig = PRESETS["default"].train
     evaluator: EvaluatorConfig = dataclasses.field(default_factory=EvaluatorConfig)
     serving_validator: ServingValidatorConfig = dataclasses.field(default_factory=ServingValidatorConfig)
     keep_versions: int = 10  # newest ones in the serving folder that a push leaves there, at least 1
@@ -134,60 +197,3 @@ class PipelineConfig:
     def serving(self) -> Path:
         """Folder of the numbered versions, TensorFlow Serving's model_base_path."""
         return self.root / "serving" / MODEL_NAME
-
-
-def notebook(config: PipelineConfig) -> PipelineConfig:
-    """Return the configuration with the model of the notebook that the project began as.
-
-    Two ids, the last three of a movie's genres out of the 14 most frequent, and one number. The
-    notebook fed the user's occupation into the input that it called fea4, as a code from 0 to 20 and not
-    scaled; the project's numeric feature is the zip, as a z-score, and `DeepFMConfig.numeric` chooses.
-    Being scaled, it lets the same network reach a lower error than the notebook's did.
-    """
-    return dataclasses.replace(
-        config,
-        transform=TransformConfig(max_genres=3, genre_vocabulary_size=14),
-        model=DeepFMConfig(
-            categorical=(features.UID.name, features.MID.name, features.GENRES.name),
-            embedding_dim=20,
-            hidden_units=(64, 64),
-            dropout_rate=0.5,
-            dropout_position="before",
-            deep_output_activation="relu",
-            embedding_l2=0.0,
-            oov_dropout_rate=0.0,
-            clip_rating=False,
-        ),
-        train=TrainConfig(batch_size=2048, epochs=30, learning_rate=0.001, averaging_epochs=0.0, patience=3),
-    )
-
-
-def _sampled(config: PipelineConfig, train: GibbsConfig, **model: Any) -> PipelineConfig:
-    """Return the configuration with a model that is fitted by Gibbs sampling."""
-    return dataclasses.replace(
-        config,
-        model=DeepFMConfig(
-            architecture=TWO_SIDED,
-            numeric=(),
-            dropout_rate=0.1,
-            embedding_l2=0.0,
-            oov_dropout_rate=0.0,
-            drift_seconds=DRIFT_SECONDS,
-            **model,
-        ),
-        train=train,
-    )
-
-
-def fast(config: PipelineConfig) -> PipelineConfig:
-    """Return the configuration with a model that is trained soonest."""
-    train = GibbsConfig(burn_in=10, sweeps=20, warm_burn_in=3, implicit_rank=64, deep_share=0.25)
-    return _sampled(config, train, embedding_dim=16, hidden_units=(32,))
-
-
-def best(config: PipelineConfig) -> PipelineConfig:
-    """Return the configuration with the most accurate model."""
-    return _sampled(config, GibbsConfig(burn_in=40, sweeps=160), embedding_dim=64)
-
-
-PRESETS = {"default": lambda config: config, "fast": fast, "best": best, "notebook": notebook}

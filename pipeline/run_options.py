@@ -20,8 +20,13 @@ CACHE: Final = Path(".cache", "data")
 
 PresetName = enum.StrEnum("PresetName", list(PRESETS))  # type: ignore[misc]
 
-Preset = Annotated[PresetName, typer.Option(help="Model and training.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, order of rows and dropout.")]
+Preset = Annotated[
+    PresetName,
+    typer.Option(help="Model and training; gradient is for more ratings than one machine's memory can hold."),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Of the chain, weights, order of rows and dropout.")
+]
 Cold = Annotated[bool, typer.Option("--cold", help="Train from nothing, not from the served model.")]
 Window = Annotated[int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")]
 EvaluationDays = Annotated[int, typer.Option(min=1, help="Days of the evaluation span.")]

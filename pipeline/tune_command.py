@@ -1,21 +1,28 @@
 """The command of `deepfm` that searches for hyperparameters."""
 
+import enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import SplitMethod
 from pipeline import beam_options
 from pipeline.beam_profiles import BeamProfile
+from pipeline.config import PRESETS
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import ALREADY_RUNNING
-from pipeline.run_options import Preset, PresetName, RunRequest, Runs, find_dataset
+from pipeline.run_options import RunRequest, Runs, find_dataset
 from pipeline.terminal import console, say, stop, wide
 from pipeline.tuning_config import TuningConfig
 
 app = typer.Typer()
+
+SampledName = enum.StrEnum(  # type: ignore[misc]
+    "SampledName", [name for name, preset in PRESETS.items() if isinstance(preset.train, GibbsConfig)]
+)
 
 
 @app.command()
@@ -28,7 +35,9 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=1, help="Models that are fitted; the first is the preset's.")
     ] = 20,
-    preset: Preset = PresetName["best"],
+    preset: Annotated[SampledName, typer.Option(help="Model and sampling to search around.")] = SampledName[
+        "best"
+    ],
     seed: Annotated[
         int,
         typer.Option(
@@ -39,7 +48,7 @@ def tune(
     beam_profile: beam_options.Profile = BeamProfile.LOCAL,
     beam_option: beam_options.Options = None,
 ) -> None:
-    """Search for better hyperparameters around a preset that is sampled: `fast` or `best`.
+    """Search for better hyperparameters around a preset that is sampled.
 
     Each trial is fitted to the training rows and asked for the validation rows; test rows choose nothing.
     """

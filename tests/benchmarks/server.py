@@ -6,8 +6,8 @@ Closed loop: each client sends its next request when it has the answer to the la
 that costs. The table has milliseconds a request and requests a second. The floor is `SessionModel.run` in
 this process, one request after the other, before the servers start. "no model" is a server of gRPC in Python
 that answers with nothing: its gain is the most that batching could reach. `rank` runs by itself with
-batching too: how far its gain is from 1 tells the noise. Without a model, an untrained one of the default
-size is made, with vocabularies of MovieLens 1M's size.
+batching too: how far its gain is from 1 tells the noise. Without a model, an untrained one of the preset
+`gradient` is made, with vocabularies of MovieLens 1M's size.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 Both read the same transformed examples, shuffle them and cut them into batches. The first epoch of `Batches`
 reads the files, the later ones are in memory; the accessor reads at every epoch. Beside them stands the time
-of the default model's training steps on batches that are already tensors.
+of a DeepFM's training steps on batches that are already tensors.
 """
 
 import os
@@ -99,7 +99,7 @@ def main(rows: int = 400_000) -> None:
         model.fit(fed, verbose=0)
         start = time.perf_counter()
         model.fit(fed, verbose=0)
-        measured["default model, training steps"] = (time.perf_counter() - start) * steps / len(held)
+        measured["DeepFM, training steps"] = (time.perf_counter() - start) * steps / len(held)
     baseline = measured["TFX data accessor, each epoch"]
     table = Table("", "ms a batch", "ratio", title=f"{rows:,} rows, batches of {BATCH_ROWS:,}")
     for name, taken in measured.items():

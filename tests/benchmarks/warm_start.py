@@ -1,22 +1,28 @@
 """Compare warm with cold training on the very artifacts of past runs.
 
-    python tests/benchmarks/warm_start.py RUNS/DATASET
+    python tests/benchmarks/warm_start.py RUNS/DATASET [PRESET]
 
-RUNS/DATASET is what `deepfm retrain` left of some days. Each run whose training began with the served model
-trains here twice more, by the default preset and in this one process: from nothing, and from what was then
-served, on the same examples and the same transform graph. Both models are asked for the ratings of the run's
-test split, which for a day is what came in on it. Seconds are of processor time, so that what else the
-machine does counts little; `fit` is the loop over the batches alone, without the reading and the export.
+RUNS/DATASET is what `deepfm retrain` left of some days, by the same preset. Each run whose training began
+with the served model trains here twice more, each time in a process of its own: from nothing, and from what
+was then served, on the same examples and the same transform graph. Both models are asked for the ratings of
+the run's test split, which for a day is what came in on it. Steps are epochs, or sweeps of the burn-in.
+Seconds are of processor time, so that what else the machine does counts little; `fit` is the loop over the
+batches, or the chain, alone, without the reading, the order of `rank` and the export.
 """
 
+import argparse
 import dataclasses
+import importlib
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}  # the latter as in a run
 
@@ -32,15 +38,16 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.deepfm.config import DeepFMConfig
+from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.split import SPLITS, TEST, TRAIN, VALID
 from components.served_model.properties import BASELINE_VERSION
 from components.served_model.usable import why_not
-from components.trainer.config import TrainConfig
 from components.trainer.executor import COLD_REASON
 from components.trainer.history import read_history
-from components.trainer.run_fn import run_fn
+from components.trainer.start import Start
+from pipeline.config import PRESETS, Preset
 from schema import features
+from serving.quiet_imports import quiet_imports
 from serving.saved_model import SessionModel
 
 ASK_ROWS = 2000
@@ -52,8 +59,7 @@ class Trained:
 
     seconds: float  # of processor time
     fit_seconds: float
-    epochs: int
-    validation_rmse: float
+    steps: int  # epochs, or sweeps of the burn-in
     test_rmse: float
 
 
@@ -73,55 +79,73 @@ def past_runs(store: MetadataStore) -> Iterator[dict[str, Any]]:
         }
 
 
-def measure(run: dict[str, Any], base_model: str | None, test: tuple[list[bytes], np.ndarray]) -> Trained:
-    """Train on the artifacts of a run."""
+def arguments(run: dict[str, Any], preset: Preset, base_model: str | None, folder: str) -> FnArgs:
+    """Return what TFX's Trainer gives a training on the artifacts of a run; it writes into a folder."""
     examples = run["Trainer.examples"]
-    fit_seconds = 0.0
-    fit = keras.Model.fit
+    return FnArgs(
+        train_files=[os.path.join(artifact_utils.get_split_uri([examples], SPLITS[TRAIN]), "*")],
+        eval_files=[os.path.join(artifact_utils.get_split_uri([examples], SPLITS[VALID]), "*")],
+        transform_graph_path=run["Trainer.transform_graph"].uri,
+        serving_model_dir=os.path.join(folder, "model"),
+        model_run_dir=os.path.join(folder, "log"),
+        base_model=base_model,
+        custom_config={
+            BASELINE_VERSION: run["Trainer.base_model"].get_int_custom_property(BASELINE_VERSION),
+            COLD_REASON: "",
+            "model_config": preset.model.to_json(),
+            "train_config": dataclasses.replace(preset.train, cold=base_model is None).to_json(),
+        },
+    )
+
+
+def measure(preset: Preset, fn_args: FnArgs, test: tuple[list[bytes], np.ndarray]) -> Trained:
+    """Train, and ask the model.
+
+    Raises:
+      ValueError: the served model, or the transform graph, is not of the preset.
+    """
+    training = importlib.import_module(preset.train.RUN_FN)
+    fits = training if isinstance(preset.train, GibbsConfig) else keras.Model
+    fit, fit_seconds = fits.fit, 0.0
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         nonlocal fit_seconds
         start = time.process_time()
-        history = fit(*args, **kwargs)
+        found = fit(*args, **kwargs)
         fit_seconds = time.process_time() - start
-        return history
+        return found
 
-    with tempfile.TemporaryDirectory() as folder:
-        model, log = os.path.join(folder, "model"), os.path.join(folder, "log")
-        arguments = FnArgs(
-            train_files=[os.path.join(artifact_utils.get_split_uri([examples], SPLITS[TRAIN]), "*")],
-            eval_files=[os.path.join(artifact_utils.get_split_uri([examples], SPLITS[VALID]), "*")],
-            transform_graph_path=run["Trainer.transform_graph"].uri,
-            serving_model_dir=model,
-            model_run_dir=log,
-            base_model=base_model,
-            custom_config={
-                BASELINE_VERSION: run["Trainer.base_model"].get_int_custom_property(BASELINE_VERSION),
-                COLD_REASON: "",
-                "model_config": DeepFMConfig().to_json(),
-                "train_config": TrainConfig(cold=base_model is None).to_json(),
-            },
-        )
-        keras.Model.fit = timed
-        start = time.process_time()
-        try:
-            run_fn(arguments)
-        finally:
-            keras.Model.fit = fit
-        seconds = time.process_time() - start
-        history = read_history(log)
-        serialized, ratings = test
-        with SessionModel(model) as session:
-            predicted = np.concatenate(
-                [
-                    session.run(
-                        "serving_default", {"examples": np.array(serialized[i : i + ASK_ROWS], object)}
-                    )[features.RATING.name]
-                    for i in range(0, len(serialized), ASK_ROWS)
+    start = time.process_time()
+    with mock.patch.object(fits, "fit", timed):
+        training.run_fn(fn_args)
+    seconds = time.process_time() - start
+    began = Start.read(fn_args.model_run_dir)
+    if fn_args.base_model and began.version is None:
+        raise ValueError(began.reason)
+    serialized, ratings = test
+    with SessionModel(fn_args.serving_model_dir) as session:
+        predicted = np.concatenate(
+            [
+                session.run("serving_default", {"examples": np.array(serialized[i : i + ASK_ROWS], object)})[
+                    features.RATING.name
                 ]
-            )
-        error = float(np.sqrt(np.mean((predicted.ravel() - ratings) ** 2)))
-        return Trained(seconds, fit_seconds, len(history.steps), history.kept.validation_rmse, error)
+                for i in range(0, len(serialized), ASK_ROWS)
+            ]
+        )
+    error = float(np.sqrt(np.mean((predicted.ravel() - ratings) ** 2)))
+    return Trained(seconds, fit_seconds, len(read_history(fn_args.model_run_dir).steps), error)
+
+
+def trained(
+    run: dict[str, Any], preset: Preset, base_model: str | None, test: tuple[list[bytes], np.ndarray]
+) -> Trained:
+    """Train on the artifacts of a run, in a process that does nothing else."""
+    alone = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        fn_args = arguments(run, preset, base_model, folder)
+        with quiet_imports(), ProcessPoolExecutor(1, alone) as pool:
+            training = pool.submit(measure, preset, fn_args, test)
+        return training.result()
 
 
 def test_rows(run: dict[str, Any]) -> tuple[list[bytes], np.ndarray]:
@@ -136,12 +160,15 @@ def test_rows(run: dict[str, Any]) -> tuple[list[bytes], np.ndarray]:
 def main() -> None:
     """Train for each run, and print a table."""
     logging.set_verbosity(logging.ERROR)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", type=Path, help="what `deepfm retrain` left of a dataset")
+    parser.add_argument("preset", nargs="?", choices=PRESETS, default="default")
+    told = parser.parse_args()
+    preset = PRESETS[told.preset]
     console = Console()
     connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(Path(sys.argv[1], "metadata.sqlite"))
-    drawn = Table(
-        "test rows", "RMSE cold", "warm", "change", "epochs", "seconds cold", "warm", "share", "fit"
-    )
+    connection.sqlite.filename_uri = str(told.runs / "metadata.sqlite")
+    drawn = Table("test rows", "RMSE cold", "warm", "change", "steps", "seconds cold", "warm", "share", "fit")
     for column in drawn.columns:
         column.justify = "right"
     pairs: list[tuple[Trained, Trained]] = []
@@ -151,12 +178,14 @@ def main() -> None:
                 continue
             status.update(f"training, run {len(pairs) + 1}")
             test = test_rows(run)
-            cold = measure(run, None, test)
-            warm = measure(run, path_utils.serving_model_path(run["Trainer.base_model"].uri), test)
-            pairs.append((cold, warm))
-            drawn.add_row(f"{len(test[1]):,}", *row(cold, warm))
+            served = path_utils.serving_model_path(run["Trainer.base_model"].uri)
+            try:
+                pairs.append((trained(run, preset, None, test), trained(run, preset, served, test)))
+            except ValueError as error:
+                sys.exit(f"the runs are not of the preset {told.preset}, it seems: {error}")
+            drawn.add_row(f"{len(test[1]):,}", *row(*pairs[-1]))
     if not pairs:
-        sys.exit(f"no training in {sys.argv[1]} began with a served model, or its artifacts are gone")
+        sys.exit(f"no training in {told.runs} began with a served model, or its artifacts are gone")
     drawn.add_section()
     total = [
         Trained(*np.mean([dataclasses.astuple(one) for one in side], axis=0))
@@ -172,7 +201,7 @@ def row(cold: Trained, warm: Trained) -> list[str]:
         f"{cold.test_rmse:.4f}",
         f"{warm.test_rmse:.4f}",
         f"{warm.test_rmse - cold.test_rmse:+.4f}",
-        f"{cold.epochs:.0f}, {warm.epochs:.0f}",
+        f"{cold.steps:.0f}, {warm.steps:.0f}",
         f"{cold.seconds:.1f}",
         f"{warm.seconds:.1f}",
         f"{warm.seconds / cold.seconds:.2f}",

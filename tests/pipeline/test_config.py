@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from components.deepfm.config import DeepFMConfig
 from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from components.trainer.config import TrainConfig
 from pipeline.beam_profiles import BeamConfig
-from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig, TaskConfig, notebook
+from pipeline.config import PRESETS, KubeflowConfig, PipelineConfig, TaskConfig
 from schema import features
 
 
@@ -58,12 +59,13 @@ def test_it_reaches_the_worker_as_it_is(config, preset):
 
 
 def test_presets(config):
-    assert list(PRESETS) == ["default", "fast", "best", "notebook"]
+    assert list(PRESETS) == ["default", "fast", "best", "gradient", "notebook"]
     assert PRESETS["default"](config) == config
-    assert PRESETS["notebook"] is notebook
+    gradient = PRESETS["gradient"](config)
+    assert (gradient.model, gradient.train) == (DeepFMConfig(), TrainConfig())
 
 
-@pytest.mark.parametrize("name", ["fast", "best"])
+@pytest.mark.parametrize("name", ["default", "fast", "best"])
 def test_a_sampled_model_reads_every_category_and_the_moment(config, name):
     sampled = PRESETS[name](config)
     assert isinstance(sampled.train, GibbsConfig)
@@ -78,24 +80,28 @@ def test_method_and_architecture_must_fit(config):
     with pytest.raises(
         ValueError, match="`train` must be a GibbsConfig for the architecture 'two_sided', and"
     ):
-        dataclasses.replace(config, train=GibbsConfig())
+        dataclasses.replace(config, model=DeepFMConfig())
     with pytest.raises(ValueError, match="for no other, got a TrainConfig for 'two_sided'"):
-        dataclasses.replace(PRESETS["best"](config), train=TrainConfig())
+        dataclasses.replace(config, train=TrainConfig())
 
 
-def test_the_default_trains_on_every_field(config):
-    assert dataclasses.asdict(config.transform) == {"max_genres": 6, "genre_vocabulary_size": None}
-    assert config.model.architecture == "deepfm"
-    assert config.model.categorical == tuple(feature.name for feature in features.CATEGORICAL)
-    assert config.model.numeric == (features.ZIP.name,)
+def test_a_gradient_s_model_reads_every_field(config):
+    gradient = PRESETS["gradient"](config)
+    assert dataclasses.asdict(gradient.transform) == {"max_genres": 6, "genre_vocabulary_size": None}
+    assert gradient.model.architecture == "deepfm"
+    assert gradient.model.categorical == tuple(feature.name for feature in features.CATEGORICAL)
+    assert gradient.model.numeric == (features.ZIP.name,)
 
 
 def test_the_notebook_keeps_three_genres_out_of_fourteen(config):
-    assert dataclasses.asdict(notebook(config).transform) == {"max_genres": 3, "genre_vocabulary_size": 14}
+    assert dataclasses.asdict(PRESETS["notebook"](config).transform) == {
+        "max_genres": 3,
+        "genre_vocabulary_size": 14,
+    }
 
 
 def test_the_notebook_s_model(config):
-    assert dataclasses.asdict(notebook(config).model) == {
+    assert dataclasses.asdict(PRESETS["notebook"](config).model) == {
         "architecture": "deepfm",
         "categorical": (features.UID.name, features.MID.name, features.GENRES.name),
         "numeric": (features.ZIP.name,),
@@ -112,7 +118,7 @@ def test_the_notebook_s_model(config):
 
 
 def test_the_notebook_s_training(config):
-    training = dataclasses.asdict(notebook(config).train)
+    training = dataclasses.asdict(PRESETS["notebook"](config).train)
     del training["block_rows"]  # bounds the memory, and changes no result below it
     assert training == {
         "method": "gradient",
@@ -136,7 +142,7 @@ def test_the_notebook_changes_nothing_else(config):
         example_gen=ExampleGenConfig(split=SplitMethod.TIME),
         beam=BeamConfig(options=("--direct_num_workers=2",)),
     )
-    changed = notebook(config)
+    changed = PRESETS["notebook"](config)
     same = dataclasses.replace(changed, transform=config.transform, model=config.model, train=config.train)
     assert same == config
 

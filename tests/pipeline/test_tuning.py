@@ -52,7 +52,7 @@ def test_a_search_has_a_folder_of_its_own(config):
     [
         ("best", 0, "`trials` must be at least 1, got 0"),
         (
-            "default",
+            "gradient",
             1,
             "only a model that is fitted by Gibbs sampling can be tuned, such as the preset 'best'",
         ),

@@ -6,7 +6,7 @@ from tests.benchmarks.quality.preset import Preset, loaded_bytes, of_users, scor
 
 
 def test_presets_are_told_apart():
-    assert {"deepfm-default", "deepfm-notebook"} <= MODELS.keys()
+    assert {"deepfm-default", "deepfm-gradient", "deepfm-notebook"} <= MODELS.keys()
     assert Preset("default").identity != Preset("notebook").identity
     assert Preset("default").identity == MODELS["deepfm-default"].identity
 

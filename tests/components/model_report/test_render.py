@@ -6,11 +6,13 @@ import pytest
 
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.results import Comparison, SliceMetrics
+from components.gibbs.config import GibbsConfig
 from components.model_report.config import DatasetFacts
 from components.model_report.render import render_card, render_report
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays, SplitMethod
 from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
+from components.trainer.history import SWEEP
 from schema import features
 
 GENERATED = DatasetFacts(name="generated-1m-seed7", generated=True, noise_floor_rmse=0.8432)
@@ -256,6 +258,29 @@ def test_the_card_has_the_usual_sections_and_figures(findings):
     assert ["movies.dat", "3,883", "3,880", "3", "wrong_number_of_fields 3"] in rows
     assert ["embedding_dim", "32"] in rows
     assert not re.search(r"\n{3,}|[{}%]{2}", card)
+
+
+def test_of_a_sampled_model_no_epoch_is_told(findings):
+    sampled = dataclasses.replace(
+        findings,
+        model=DeepFMConfig(
+            architecture="two_sided",
+            numeric=(),
+            drift_seconds=(60.0,),
+            embedding_l2=0.0,
+            oov_dropout_rate=0.0,
+        ),
+        train=GibbsConfig(sweeps=7),
+        history=dataclasses.replace(findings.history, unit=SWEEP),
+    )
+    page, card = text(render_report(sampled)), render_card(sampled)
+    assert "The model is the mean of 7 more sweeps, on the training and the validation rows." in page
+    assert "After 3 sweeps on the training ratings alone, the validation RMSE was 0.8650." in card
+    assert "to watch the burn-in by, and then to be fitted to" in card
+    assert "never used to fit the model or to choose anything" in card
+    assert "what is expected of one of whom only the other features are known" in card
+    for told in (page, card):
+        assert "epoch" not in told.replace("choice_epochs", "").lower()
 
 
 DAYS = RunDays(run_date="2000-12-31")
