@@ -61,12 +61,12 @@ def _file(module: str) -> Path:
 
 
 def _beside(modules: Iterable[Path]) -> set[Path]:
-    """Return the data files in the folders of modules."""
+    """Return the data files in the folders of modules; their documents say nothing to the code."""
     return {
         path
         for folder in {module.parent for module in modules}
         for path in folder.iterdir()
-        if path.is_file() and path.suffix != ".py" and not path.name.startswith(".")
+        if path.is_file() and path.suffix not in (".py", ".md") and not path.name.startswith(".")
     }
 
 

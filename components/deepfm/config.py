@@ -40,6 +40,7 @@ class DeepFMConfig(JsonConfig):
     deep_output_activation: str | None = None  # None (linear) or "relu"
     embedding_l2: float = 0.07  # weight of the mean squared norm of a batch's embeddings in the loss, >= 0
     oov_dropout_rate: float = 0.01  # share of ids replaced by the OOV index in training, in [0, 1)
+    chains: int = 1  # of `two_sided`: equal parts of an embedding that are fitted each by itself, at least 1
     drift_seconds: tuple[float, ...] = ()  # of `two_sided`: time constants of the drift, each above 0
     clip_rating: bool = True  # clip predictions to the scale of ratings, at inference only
 
@@ -71,6 +72,16 @@ class DeepFMConfig(JsonConfig):
             )
         if self.embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be positive, got {self.embedding_dim}")
+        if self.chains < 1 or self.embedding_dim % self.chains:
+            raise ValueError(
+                f"`chains` must be positive and divide `embedding_dim`, got {self.chains} and "
+                f"{self.embedding_dim}"
+            )
+        if self.chains > 1 and self.architecture != TWO_SIDED:
+            raise ValueError(
+                f"`chains` must be 1 for other architectures than {TWO_SIDED!r}, got {self.chains} for "
+                f"{self.architecture!r}"
+            )
         if not self.hidden_units or min(self.hidden_units) < 1:
             raise ValueError(f"`hidden_units` must be one or more positive sizes, got {self.hidden_units}")
         if not 0 <= self.dropout_rate < 1:

@@ -113,8 +113,8 @@ def embedding_tables(model: keras.Model, fields: Sequence[CategoricalField]) -> 
 def deep_part(model: keras.Model) -> keras.Model:
     """Return the deep part of a `two_sided` model as a model of its own, with the same weights.
 
-    Its input is float32[batch, 2 k + 3]: the user's vector, the movie's, the first-order terms of both, and
-    the second-order term.
+    Its input is float32[batch, 2 k + 3]: the user's vector and the movie's, of the first chain, the
+    first-order terms of both, and the second-order term.
     Its output is float32[batch, 1], in ratings.
     """
     layers = model.layers[model.layers.index(model.get_layer(DEEP_NORMALIZATION)) :]
@@ -209,7 +209,10 @@ class _Builder:
             vectors.append(keras.layers.Add(name=side)(embeddings) if len(embeddings) > 1 else embeddings[0])
             first_orders.append(self.first_order(f"{side}_", of))
         second_order = self.second_order(vectors)
-        both = keras.layers.Concatenate(name=_SIDES)([*vectors, *first_orders, second_order])
+        # What the layers learn of one chain's embeddings says nothing of another's.
+        own = self._config.embedding_dim // self._config.chains
+        firsts = [vector[:, :own] for vector in vectors]
+        both = keras.layers.Concatenate(name=_SIDES)([*firsts, *first_orders, second_order])
         # The scale of the vectors is the data's; its weights are given, not trained.
         scaled = keras.layers.BatchNormalization(
             center=False, scale=False, epsilon=1e-6, trainable=False, name=DEEP_NORMALIZATION

@@ -21,31 +21,33 @@ class DeepPart:
 
     Args:
       model: of the architecture `two_sided`; gets the weights.
+      chains: of the model; the deep part sees the first.
       config: how to train.
       sweeps: how often `train` will be called.
       rng: source of the choice and the order of rows.
     """
 
     def __init__(
-        self, model: keras.Model, config: GibbsConfig, sweeps: int, rng: np.random.Generator
+        self, model: keras.Model, chains: int, config: GibbsConfig, sweeps: int, rng: np.random.Generator
     ) -> None:
         self._part = deep_part(model)
         self._normalization = model.get_layer(DEEP_NORMALIZATION)
+        self._chains = chains
         self._config = config
         self._sweeps = sweeps
         self._rng = rng
         self._scaled = False
 
     def train(self, chain: Chain) -> None:
-        """Train on some rows of a chain's current draw."""
+        """Train on some rows of the first chain's current draw."""
         n = len(chain.ratings)
         rows = self._rng.permutation(n)[: max(1, round(self._config.deep_share * n))]
         size = self._config.deep_batch_size
         if not self._scaled:
-            self._begin(inputs(chain, rows), -(-len(rows) // size))
+            self._begin(inputs(chain, rows, self._chains), -(-len(rows) // size))
         for first in range(0, len(rows), size):
             batch = rows[first : first + size]
-            self._part.train_on_batch(inputs(chain, batch), chain.residuals[batch])
+            self._part.train_on_batch(inputs(chain, batch, self._chains), chain.residuals[batch])
 
     def finish(self) -> None:
         """Take over the moving average of the weights."""
@@ -65,11 +67,15 @@ class DeepPart:
         self._scaled = True
 
 
-def inputs(chain: Chain, rows: np.ndarray) -> np.ndarray:
-    """Return the deep part's inputs for some rows of the current draw, float32[n, 2 k + 3]."""
+def inputs(chain: Chain, rows: np.ndarray, chains: int) -> np.ndarray:
+    """Return the deep part's inputs for some rows of the current draw of one of the chains.
+
+    They are float32[n, 2 k + 3]: the vectors scaled as in the model, the biases, the second-order term.
+    """
     users = chain.users.sample[chain.ratings.user[rows]]
     movies = chain.movies.sample[chain.ratings.movie[rows]]
     second_order = np.einsum("ij,ij->i", users[:, :-1], movies[:, :-1])[:, np.newaxis]
+    scale = np.float32(chains**-0.5)
     return np.concatenate(
-        [users[:, :-1], movies[:, :-1], users[:, -1:], movies[:, -1:], second_order], axis=1
+        [scale * users[:, :-1], scale * movies[:, :-1], users[:, -1:], movies[:, -1:], second_order], axis=1
     )

@@ -1,6 +1,6 @@
 """The fit of a model: a burn-in on the training rows, then the sweeps whose mean it gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -8,6 +8,7 @@ import threadpoolctl
 
 from components.deepfm.config import DeepFMConfig
 from components.deepfm.model import USER_DRIFT, build_model
+from components.gibbs.chains import Chains, parted
 from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart
 from components.gibbs.examples import Examples
@@ -69,43 +70,54 @@ def fit(
     """
     rng = np.random.default_rng(config.seed)
     users, movies = examples.users, examples.movies
-    k = model_config.embedding_dim
-    vectors = tuple(
-        side.vectors(model) if warm else first_vectors(len(side.design), k, rng) for side in (users, movies)
-    )
+    count, rating_mean = model_config.chains, float(ratings.rating.mean())
+    k = model_config.embedding_dim // count
+    starts = [
+        parted(side.vectors(model), count)
+        if warm
+        else [first_vectors(len(side.design), k, rng) for _ in range(count)]
+        for side in (users, movies)
+    ]
     burn_in = config.warm_burn_in if warm else config.burn_in
     steps = burn_in + config.settling + config.sweeps
 
-    def chain_of(rows: Ratings, user_vectors: np.ndarray, movie_vectors: np.ndarray) -> Chain:
+    def chains_of(rows: Ratings, vectors: Iterable[Iterable[np.ndarray]]) -> Chains:
         implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
-        return Chain(
-            rows,
-            user_features=np.concatenate([implicit[0], users.design], axis=1),
-            movie_features=np.concatenate([implicit[1], movies.design], axis=1),
-            user_vectors=user_vectors,
-            movie_vectors=movie_vectors,
-            rating_mean=float(ratings.rating.mean()),
-            drift_seconds=model_config.drift_seconds,
-            rng=rng,
+        user_features = np.concatenate([implicit[0], users.design], axis=1)
+        movie_features = np.concatenate([implicit[1], movies.design], axis=1)
+        return Chains(
+            [
+                Chain(
+                    rows,
+                    user_features=user_features,
+                    movie_features=movie_features,
+                    user_vectors=user_vectors,
+                    movie_vectors=movie_vectors,
+                    rating_mean=rating_mean,
+                    drift_seconds=model_config.drift_seconds,
+                    rng=rng,
+                )
+                for user_vectors, movie_vectors in vectors
+            ]
         )
 
-    chain = chain_of(examples.ratings(examples.train), *vectors)
-    watch = Watch(examples, chain, first=burn_in // 2, folder=folder)
+    chains = chains_of(examples.ratings(examples.train), zip(*starts, strict=True))
+    watch = Watch(examples, chains, first=burn_in // 2, folder=folder)
     for sweep in range(burn_in):
-        chain.sweep()
-        found = watch.note(chain, sweep)
+        chains.sweep()
+        found = watch.note(chains, sweep)
         report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
     watch.close()
 
-    chain = chain_of(ratings, chain.users.sample, chain.movies.sample)
-    deep, means = DeepPart(model, config, config.sweeps, rng), Means()
+    chains = chains_of(ratings, [(chain.users.sample, chain.movies.sample) for chain in chains.each])
+    deep, means = DeepPart(model, count, config, config.sweeps, rng), Means()
     for sweep in range(burn_in, steps):
-        chain.sweep()
+        chains.sweep()
         if sweep >= burn_in + config.settling:
-            deep.train(chain)
-            means.add(chain)
+            deep.train(chains.each[0])
+            means.add(chains)
         report(
-            (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chain.residuals):.4f}"
+            (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chains.residuals):.4f}"
         )
     deep.finish()
     users.assign(model, users.completed(means.users, ratings.user_counts > 0))

@@ -41,7 +41,12 @@ def _embed(rated: scipy.sparse.csr_matrix, rank: int, shrinkage: float) -> np.nd
     rank = min(rank, min(rated.shape) - 1)
     if rank < 1:
         return np.zeros((rated.shape[0], 0), np.float32)
-    # From a fixed vector, or each run would have other embeddings.
-    start = np.ones(min(rated.shape))
-    _, _, directions = scipy.sparse.linalg.svds(histories, rank, v0=start)
-    return (histories @ directions.T).astype(np.float32)
+    matrix = scipy.sparse.linalg.aslinearoperator(histories)
+    wide = histories.shape[0] < histories.shape[1]
+    squares = matrix @ matrix.H if wide else matrix.H @ matrix
+    # From a fixed vector, and with a generator of its own for where that is not enough: or each run would
+    # have other embeddings.
+    start, rng = np.ones(min(rated.shape)), np.random.default_rng(0)
+    values, vectors = scipy.sparse.linalg.eigsh(squares, rank, v0=start, rng=rng)
+    found = vectors * np.sqrt(np.maximum(values, 0.0)) if wide else histories @ vectors
+    return found.astype(np.float32)

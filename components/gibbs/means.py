@@ -1,40 +1,40 @@
-"""The mean of a chain, and what is served of it."""
+"""The mean of the chains, and what is served of it."""
 
 import keras
 import numpy as np
 
 from components.deepfm.user_drift import KEY_OF_USER, NEVER, UserDrift
+from components.gibbs.chains import Chains
 from components.gibbs.ratings import Ratings
-from components.gibbs.sampler import Chain
 
 
 class Means:
-    """Averages a chain's vectors and drift.
+    """Averages the chains' vectors and drift.
 
     Of each draw it takes the mean given all else, which varies less than the draw and has the same mean.
-    The averaged vectors stand for the average of the predictions: a chain that explains hundreds of
-    thousands of ratings does not leave the neighbourhood of one solution, so its vectors do not turn.
+    The averaged vectors of a chain stand for the average of its predictions: a chain that explains hundreds
+    of thousands of ratings does not leave the neighbourhood of one solution, so its vectors do not turn.
     """
 
     def __init__(self) -> None:
         self._sums: list[np.ndarray] = []
         self._count = 0
 
-    def add(self, chain: Chain) -> None:
-        """Take the current draw in."""
-        values = (chain.users.mean, chain.movies.mean, chain.drift.means, np.array(chain.drift.slope))
+    def add(self, chains: Chains) -> None:
+        """Take the current draws in."""
+        values = (chains.user_means, chains.movie_means, chains.paths, np.array(chains.slope))
         sums = self._sums or [np.zeros(value.shape) for value in values]
         self._sums = [total + value for total, value in zip(sums, values, strict=True)]
         self._count += 1
 
     @property
     def users(self) -> np.ndarray:
-        """Mean vectors, float32[users, k + 1]."""
+        """Mean vectors, float32[users, C k + 1]."""
         return self._mean(0)
 
     @property
     def movies(self) -> np.ndarray:
-        """Mean vectors, float32[movies, k + 1]."""
+        """Mean vectors, float32[movies, C k + 1]."""
         return self._mean(1)
 
     @property

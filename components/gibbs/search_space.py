@@ -33,8 +33,9 @@ def search_space(model: DeepFMConfig, train: GibbsConfig) -> keras_tuner.HyperPa
     def choice(name: str, values: Iterable[Any], default: Any) -> None:
         space.Choice(name, sorted({*values, default}), default=default)
 
-    for name, size in (("embedding_dim", model.embedding_dim), ("implicit_rank", train.implicit_rank)):
-        choice(name, (_size(size, factor) for factor in _SIZES), size)
+    own = model.embedding_dim // model.chains
+    choice("embedding_dim", (model.chains * _size(own, factor) for factor in _SIZES), model.embedding_dim)
+    choice("implicit_rank", (_size(train.implicit_rank, factor) for factor in _SIZES), train.implicit_rank)
     widths = ([_size(units, factor) for units in model.hidden_units] for factor in _SIZES)
     choice("hidden_units", map(_text, widths), _text(model.hidden_units))
     choice("dropout_rate", (0.0, 0.1, 0.2, 0.3), model.dropout_rate)

@@ -1,4 +1,4 @@
-"""The history of a burn-in: what a chain says of the validation rows."""
+"""The history of a burn-in: what the chains say of the validation rows."""
 
 import csv
 import os
@@ -8,9 +8,9 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from components.deepfm.user_drift import UserDrift
+from components.gibbs.chains import Chains
 from components.gibbs.examples import Examples
 from components.gibbs.means import assign_drift, drift_cells, predict
-from components.gibbs.sampler import Chain
 from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
 from schema import features
 
@@ -22,19 +22,19 @@ class Watch:
 
     Args:
       examples: hold the validation rows.
-      chain: that is watched.
+      chains: that are watched.
       first: sweep, from 0 on, that the mean begins with.
       folder: of the history and the TensorBoard logs.
     """
 
-    def __init__(self, examples: Examples, chain: Chain, *, first: int, folder: str) -> None:
+    def __init__(self, examples: Examples, chains: Chains, *, first: int, folder: str) -> None:
         self._users, self._movies = examples.users, examples.movies
         valid = examples.valid
         self._user, self._movie = self._users.numbers(valid), self._movies.numbers(valid)
         self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._drift = UserDrift(
-            self._users.identity.rows, 1 + len(drift_cells(chain.ratings)), chain.drift.seconds
+            self._users.identity.rows, 1 + len(drift_cells(chains.ratings)), chains.each[0].drift.seconds
         )
         self._drift.build([(None,), (None,)])
         self._first = first
@@ -44,13 +44,13 @@ class Watch:
         self._rows.writerow([SWEEP, *_MEASURES])
         self._board = tf.summary.create_file_writer(folder)
 
-    def note(self, chain: Chain, sweep: int) -> float:
+    def note(self, chains: Chains, sweep: int) -> float:
         """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
-        ratings = chain.ratings
-        assign_drift(self._drift, ratings, chain.drift.means, chain.drift.slope)
-        said: np.ndarray = chain.rating_mean + predict(
-            self._users.completed(chain.users.mean, ratings.user_counts > 0),
-            self._movies.completed(chain.movies.sample, ratings.movie_counts > 0),
+        ratings = chains.ratings
+        assign_drift(self._drift, ratings, chains.paths, chains.slope)
+        said: np.ndarray = chains.each[0].rating_mean + predict(
+            self._users.completed(chains.user_means, ratings.user_counts > 0),
+            self._movies.completed(chains.movie_samples, ratings.movie_counts > 0),
             self._user,
             self._movie,
             self._drift([self._index, self._time]),
@@ -60,7 +60,7 @@ class Watch:
             self._sum += said
             said = self._sum / (sweep + 1 - self._first)
         found = (
-            rmse(chain.residuals),
+            rmse(chains.residuals),
             rmse(said - self._rating),
             float(np.abs(said - self._rating).mean()),
         )

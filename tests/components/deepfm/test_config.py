@@ -15,6 +15,12 @@ from schema import features
             "`architecture` must be one of 'first_order', 'second_order', 'deep', 'deepfm', 'gmf', 'mlp', "
             "'neumf', 'two_sided', got 'fm'",
         ),
+        (
+            {"embedding_dim": 9, "chains": 2},
+            "`chains` must be positive and divide `embedding_dim`, got 2 and 9",
+        ),
+        ({"chains": 0}, "`chains` must be positive and divide `embedding_dim`, got 0 and 32"),
+        ({"chains": 2}, "`chains` must be 1 for other architectures than 'two_sided', got 2 for 'deepfm'"),
         ({"architecture": "two_sided"}, "`drift_seconds` must be positive times for `architecture`"),
         ({"drift_seconds": (60.0,)}, "`drift_seconds` must be positive times for `architecture`"),
         (

@@ -73,6 +73,7 @@ def test_two_sided_is_the_sum_of_its_parts(build):
     parts = ("user_first_order", "movie_first_order", "second_order", "deep_output", "user_drift")
     model.get_layer("user_drift").slope.assign(0.5)
     model.get_layer("user_drift").since.assign(np.zeros(12))
+    model.get_layer("deep_output").kernel.assign(np.ones((4, 1)))
     outputs = keras.Model(model.input, [model.get_layer(name).output for name in parts])
     batch = _batch(model)
     np.testing.assert_allclose(
@@ -89,9 +90,22 @@ def test_the_deep_part_of_two_sided_by_itself(build):
     model = build("two_sided")
     batch = _batch(model)
     seen = keras.Model(model.input, model.get_layer("sides").output)(batch)
-    expected = keras.Model(model.input, model.get_layer("deep_output").output)(batch)
+    said = keras.Model(model.input, model.get_layer("deep_output").output)
     assert seen.shape == (64, 2 * 4 + 3)
-    np.testing.assert_array_equal(deep_part(model)(seen), expected)
+    np.testing.assert_array_equal(said(batch), np.zeros((64, 1)))  # before its training
+    model.get_layer("deep_output").kernel.assign(np.ones((4, 1)))
+    assert np.ptp(said(batch)) > 0.01
+    np.testing.assert_array_equal(deep_part(model)(seen), said(batch))
+
+
+def test_the_deep_part_of_two_sided_sees_the_first_chain(build):
+    model = build("two_sided", chains=2)
+    sides = keras.Model(model.input, [model.get_layer(name).output for name in ("user", "movie", "sides")])
+    user, movie, seen = (values.numpy() for values in sides(_batch(model)))
+    assert user.shape == movie.shape == (64, 4)
+    assert seen.shape == (64, 2 * 2 + 3)
+    np.testing.assert_array_equal(seen[:, :4], np.concatenate([user[:, :2], movie[:, :2]], axis=1))
+    np.testing.assert_allclose(seen[:, 6], np.sum(user * movie, axis=1), atol=1e-6)  # of both chains
 
 
 def test_is_the_sum_of_its_parts(build):

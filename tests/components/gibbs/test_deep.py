@@ -51,13 +51,13 @@ def train(world, model, ratings):
         rng=rng,
     )
     config = GibbsConfig(deep_share=1.0, deep_batch_size=256, deep_learning_rate=0.01)
-    deep = DeepPart(model, config, SWEEPS, rng)
+    deep = DeepPart(model, 1, config, SWEEPS, rng)
     for sweep in range(20 + SWEEPS):
         chain.sweep()
         if sweep >= 20:
             deep.train(chain)
     deep.finish()
-    said = np.asarray(deep_part(model)(inputs(chain, np.arange(len(ratings)))))[:, 0]
+    said = np.asarray(deep_part(model)(inputs(chain, np.arange(len(ratings)), chains=1)))[:, 0]
     return chain, said
 
 
@@ -73,11 +73,11 @@ def test_finds_what_the_factorization_machine_cannot_say(world, model):
         residuals=left.astype(np.float32),
     )
     config = GibbsConfig(deep_share=1.0, deep_batch_size=256, deep_learning_rate=0.01)
-    deep = DeepPart(model, config, SWEEPS, rng)
+    deep = DeepPart(model, 1, config, SWEEPS, rng)
     for _ in range(SWEEPS):
         deep.train(chain)
     deep.finish()
-    said = np.asarray(deep_part(model)(inputs(chain, np.arange(len(ratings)))))[:, 0]
+    said = np.asarray(deep_part(model)(inputs(chain, np.arange(len(ratings)), chains=1)))[:, 0]
     assert 1 - np.var(left - said) / np.var(left) > 0.95
 
 
@@ -88,7 +88,7 @@ def test_finds_next_to_nothing_where_there_is_nothing(world, model):
 
 def test_its_inputs_have_the_order_of_the_model(world, model):
     chain, _ = train(world, model, world.ratings())
-    values = inputs(chain, np.array([3, 8]))
+    values = inputs(chain, np.array([3, 8]), chains=1)
     user, movie = (
         chain.users.sample[chain.ratings.user[[3, 8]]],
         chain.movies.sample[chain.ratings.movie[[3, 8]]],
@@ -98,3 +98,6 @@ def test_its_inputs_have_the_order_of_the_model(world, model):
     np.testing.assert_array_equal(values[:, 2:4], movie[:, :2])
     np.testing.assert_array_equal(values[:, 4:6], np.stack([user[:, 2], movie[:, 2]], axis=1))
     np.testing.assert_allclose(values[:, 6], np.sum(user[:, :2] * movie[:, :2], axis=1), rtol=1e-6)
+    of_four = inputs(chain, np.array([3, 8]), chains=4)
+    np.testing.assert_allclose(of_four[:, :4], values[:, :4] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(of_four[:, 4:], values[:, 4:])

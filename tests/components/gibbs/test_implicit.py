@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from components.gibbs.implicit import implicit_embeddings
+from components.gibbs.ratings import Ratings
 from tests.components.gibbs.conftest import MOVIES, USERS
 
 
@@ -34,3 +35,15 @@ def test_few_ratings_are_near_nothing(world):
 @pytest.mark.parametrize(("rank", "found"), [(39, 39), (500, 39)])
 def test_rank_is_at_most_that_of_the_data(world, rank, found):
     assert implicit_embeddings(world.ratings(), rank, 10)[0].shape == (USERS, found)
+
+
+def test_the_same_histories_give_the_same_embeddings_where_they_differ_in_few_directions():
+    user, movie = np.nonzero(np.kron(np.eye(3), np.ones((10, 7))))  # users of three kinds
+    ratings = Ratings.of(
+        user=user, movie=movie, rating=np.ones(len(user)), time=np.arange(len(user)), users=30, movies=21
+    )
+    first, again = (implicit_embeddings(ratings, 12, 10) for _ in range(2))
+    for found, same in zip(first, again, strict=True):
+        assert found.shape[1] == 12
+        assert np.linalg.matrix_rank(found, tol=1e-4) == 3
+        np.testing.assert_array_equal(found, same)

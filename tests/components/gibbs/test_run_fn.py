@@ -19,7 +19,8 @@ from tests.conftest import TRAIN_ROWS, VALID_ROWS, fn_args, transform
 
 MODEL = DeepFMConfig(
     architecture="two_sided",
-    embedding_dim=3,
+    embedding_dim=6,
+    chains=2,
     hidden_units=(4,),
     embedding_l2=0.0,
     oov_dropout_rate=0.0,
@@ -60,6 +61,11 @@ def asked(folder, data):
 
 def kept(folder):
     return keras.models.load_model(folder / "model" / KERAS_MODEL_PATH)
+
+
+def movie_embeddings(folder):
+    """All entries of the movies' table."""
+    return kept(folder).get_layer(f"{features.MID.name}_embedding").table.numpy().ravel()
 
 
 def test_a_session_says_what_the_training_graph_says(sampled, data):
@@ -140,8 +146,9 @@ def test_a_warm_start_goes_on_with_the_served_vectors(sample, sampled, data):
     assert start.version == 7
     assert start.entries[features.UID.name].new == 0
     assert len(read_history(str(folder / "run")).steps) == CONFIG.warm_burn_in
-    served, warm, cold = (asked(model, data) for model in (sampled, folder, sample(seed=1)))
-    assert np.corrcoef(served, warm)[0, 1] > 0.8 > np.corrcoef(served, cold)[0, 1]
+    served, warm, cold = (movie_embeddings(model) for model in (sampled, folder, sample(seed=1)))
+    assert np.corrcoef(served, warm)[0, 1] > 0.7
+    assert np.corrcoef(served, cold)[0, 1] < 0.4
     again = sample(base=folder)
     assert Start.read(str(again / "run")).version == 7
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from components.gibbs.chains import Chains
 from components.gibbs.means import Means
 from components.gibbs.sampler import Chain, first_vectors
 from tests.components.gibbs.conftest import MOVIES, NOISE, RATINGS, USERS
@@ -28,7 +29,7 @@ def found(world):
     for sweep in range(150):
         sampled.sweep()
         if sweep >= 50:
-            means.add(sampled)
+            means.add(Chains([sampled]))
     return sampled, means
 
 

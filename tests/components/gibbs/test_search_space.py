@@ -48,3 +48,9 @@ def test_a_point_changes_what_it_names_and_nothing_else():
     assert train == dataclasses.replace(
         TRAIN, implicit_rank=8, history_shrinkage=25.0, deep_learning_rate=0.004, deep_share=1.0
     )
+
+
+def test_sizes_can_be_parted_among_the_chains():
+    space = search_space(dataclasses.replace(MODEL, embedding_dim=15, chains=3), TRAIN)
+    assert space.get("embedding_dim") == 15
+    assert space.space[0].values == [9, 15, 24]
