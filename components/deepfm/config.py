@@ -70,6 +70,11 @@ class DeepFMConfig(JsonConfig):
                 f"`drift_seconds` must be positive times for `architecture` {TWO_SIDED!r}, and none for "
                 f"others, got {self.drift_seconds} for {self.architecture!r}"
             )
+        if self.architecture == TWO_SIDED and self.deep_output_activation:
+            raise ValueError(
+                f"`deep_output_activation` must be None for `architecture` {TWO_SIDED!r}, whose deep part is "
+                f"trained on residuals, got {self.deep_output_activation!r}"
+            )
         if self.embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be positive, got {self.embedding_dim}")
         if self.chains < 1 or self.embedding_dim % self.chains:

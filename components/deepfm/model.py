@@ -28,6 +28,7 @@ _SIDES = "sides"
 _DEEP_OUTPUT = "deep_output"
 DEEP_NORMALIZATION = "deep_normalization"
 USER_DRIFT = "user_drift"
+COMBINATION = "combination"
 
 
 def build_model(
@@ -84,7 +85,7 @@ def build_model(
             parts = [builder.gmf(builder.embeddings(_GMF)), builder.deep(builder.embeddings(_MLP))]
         case "two_sided":
             parts = builder.two_sided(drift_cells)
-    rating = Combination(rating_mean, name="combination")(parts)
+    rating = Combination(rating_mean, name=COMBINATION)(parts)
     if config.clip_rating:
         rating = RatingRange(features.MIN_RATING, features.MAX_RATING, name="rating_range")(rating)
     return keras.Model(builder.inputs, rating, name=config.architecture)

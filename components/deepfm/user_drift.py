@@ -81,8 +81,8 @@ class UserDrift(keras.layers.Layer):
         left = ops.searchsorted(self.keys, users * KEY_OF_USER + times, side="right") - 1
         right = ops.minimum(left + 1, self.cells - 1)
         constants = ops.convert_to_tensor(self.seconds, "float32")
-        before, from_left = self._apart(left, users, times, constants)
-        after, from_right = self._apart(right, users, times, constants)
+        before, from_left = self._apart(left, left >= 0, users, times, constants)
+        after, from_right = self._apart(right, right > left, users, times, constants)
         within = -ops.expm1(-2.0 * ops.maximum(before + after, 1.0) / constants)
         paths = (
             from_left * -ops.expm1(-2.0 * after / constants) * ops.take(self.levels, left, axis=0)
@@ -95,13 +95,17 @@ class UserDrift(keras.layers.Layer):
     def _apart(
         self,
         cell: keras.KerasTensor,
+        there: keras.KerasTensor,
         users: keras.KerasTensor,
         times: keras.KerasTensor,
         constants: keras.KerasTensor,
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Return the seconds to a cell, [batch, 1], and what is left of its levels by then, [batch, c]."""
+        """Return the seconds to a cell, [batch, 1], and what is left of its levels by then, [batch, c].
+
+        Of a cell that is not there, or another user's, nothing is left.
+        """
         keys = ops.take(self.keys, cell)
-        same = ops.expand_dims(ops.equal(keys // KEY_OF_USER, users), -1)
+        same = ops.expand_dims(ops.logical_and(there, ops.equal(keys // KEY_OF_USER, users)), -1)
         gap = ops.cast(ops.abs(times - keys % KEY_OF_USER), "float32")
         gap = ops.where(same, ops.expand_dims(gap, -1), np.float32(KEY_OF_USER))
         return gap, ops.where(same, ops.exp(-gap / constants), 0.0)

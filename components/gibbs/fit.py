@@ -7,7 +7,7 @@ import numpy as np
 import threadpoolctl
 
 from components.deepfm.config import DeepFMConfig
-from components.deepfm.model import USER_DRIFT, build_model
+from components.deepfm.model import COMBINATION, USER_DRIFT, build_model
 from components.gibbs.chains import Chains, parted
 from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart
@@ -18,7 +18,7 @@ from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.watch import Watch, rmse
 
-Report = Callable[[float, str], None]
+Progress = Callable[[float, str], None]
 """Is told the share of the work that is done, and a few words on it."""
 
 
@@ -54,7 +54,7 @@ def fit(
     *,
     warm: bool,
     folder: str,
-    report: Report,
+    report: Progress,
 ) -> None:
     """Sample, and give a model the mean of the samples.
 
@@ -70,7 +70,7 @@ def fit(
     """
     rng = np.random.default_rng(config.seed)
     users, movies = examples.users, examples.movies
-    count, rating_mean = model_config.chains, float(ratings.rating.mean())
+    count = model_config.chains
     k = model_config.embedding_dim // count
     starts = [
         parted(side.vectors(model), count)
@@ -93,7 +93,7 @@ def fit(
                     movie_features=movie_features,
                     user_vectors=user_vectors,
                     movie_vectors=movie_vectors,
-                    rating_mean=rating_mean,
+                    rating_mean=float(rows.rating.mean()),
                     drift_seconds=model_config.drift_seconds,
                     rng=rng,
                 )
@@ -120,6 +120,7 @@ def fit(
             (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chains.residuals):.4f}"
         )
     deep.finish()
+    model.get_layer(COMBINATION).w_0.assign(chains.each[0].rating_mean)  # a warm start has that of other rows
     users.assign(model, users.completed(means.users, ratings.user_counts > 0))
     movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
     assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope)

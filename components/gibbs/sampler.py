@@ -9,7 +9,7 @@ from components.gibbs.kernels import interactions, sample_rows
 from components.gibbs.prior import Prior
 from components.gibbs.ratings import Ratings
 
-_NOISE_RATINGS = 10.0  # as so many ratings counts the prior of a user's noise
+_NOISE_RATINGS = 10.0  # nu: as so many ratings counts the prior of a user's noise
 _NOISE_PRECISION = 1.5  # of all users before it is drawn, per square star
 _SPREAD = 0.1  # of the first vectors of a chain that begins from nothing
 
@@ -35,8 +35,8 @@ class Chain:
 
     Formula:
         r_ui(t) = w_0 + b_u + b_i + <p_u, q_i> + d_u(t) + e, e ~ N(0, 1 / a_u),
-        with a `Prior` of [p_u, b_u] and one of [q_i, b_i], `Drift` d_u, and a_u ~ Gamma with mean a,
-        the mean of the a_u
+        with a `Prior` of [p_u, b_u] and one of [q_i, b_i], `Drift` d_u, a_u ~ Gamma(nu / 2, s) and
+        s ~ Gamma(1, 1), by shape and rate
 
     All of a table's vectors are drawn at once given the other table, so biases and factors move together.
 
@@ -144,10 +144,10 @@ class Chain:
         squares = np.bincount(
             ratings.user, self.residuals.astype(np.float64) ** 2, minlength=len(ratings.user_counts)
         )
-        center = self.noise_precisions[ratings.user_counts > 0].mean(dtype=np.float64)
+        known = self.noise_precisions[ratings.user_counts > 0]
+        scale = self._rng.gamma(1 + len(known) * _NOISE_RATINGS / 2) / (1 + known.sum(dtype=np.float64))
         shape = (_NOISE_RATINGS + ratings.user_counts) / 2
-        rate = (_NOISE_RATINGS / center + squares) / 2
-        self.noise_precisions = (self._rng.gamma(shape) / rate).astype(np.float32)
+        self.noise_precisions = (self._rng.gamma(shape) / (scale + squares / 2)).astype(np.float32)
 
 
 def first_vectors(rows: int, k: int, rng: np.random.Generator) -> np.ndarray:

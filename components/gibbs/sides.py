@@ -53,8 +53,13 @@ class Side:
                 f"{unknown:,} rows are of a {name} outside the vocabulary; Transform must analyze all rows "
                 "that are fitted"
             )
-        row = np.zeros(table.vocabulary_size, np.int64)  # one of each entry
+        row = np.full(table.vocabulary_size, -1)  # one of each entry
         row[entries] = np.arange(len(entries))
+        if (row < 0).any():
+            raise ValueError(
+                f"{np.count_nonzero(row < 0):,} entries of the {name} vocabulary have no row; Transform must "
+                "analyze the rows that are fitted and no others"
+            )
         blocks = [_mean_hot(columns[field.index_name][row], field.rows) for field in own]
         blocks += [columns[number.input_name][row][:, np.newaxis] for number in numbers]
         design = np.concatenate([np.zeros((len(row), 0)), *blocks], axis=1).astype(np.float32)

@@ -43,6 +43,7 @@ _STRUCTURAL = (
     "categorical",
     "numeric",
     "embedding_dim",
+    "chains",
     "hidden_units",
     "deep_output_activation",
 )
@@ -157,10 +158,11 @@ def take_over(
       Ash and Adams 2020, On Warm-Starting Neural Network Training (shrink and perturb),
       https://arxiv.org/abs/1910.08475.
     """
+    was = {"chains": 1} | served.structure  # which a version from before there were chains lacks
     changed = [
-        f"`{name}` was {served.structure.get(name)}, is {value}"
+        f"`{name}` was {was.get(name)}, is {value}"
         for name, value in _structure(config).items()
-        if served.structure.get(name) != value
+        if was.get(name) != value
     ]
     if changed:
         raise DoesNotFitError("; ".join(changed))

@@ -31,6 +31,10 @@ from schema import features
             {"architecture": "two_sided", "drift_seconds": (60.0,), "categorical": (features.UID.name,)},
             "`categorical` must name both ids for `architecture` 'two_sided', got",
         ),
+        (
+            {"architecture": "two_sided", "drift_seconds": (60.0,), "deep_output_activation": "relu"},
+            "`deep_output_activation` must be None for `architecture` 'two_sided', whose deep part is",
+        ),
         ({"embedding_dim": -1}, "`embedding_dim` must be positive, got -1"),
         ({"hidden_units": ()}, "`hidden_units` must be one or more positive sizes, got ()"),
         ({"hidden_units": (8, 0)}, "`hidden_units` must be one or more positive sizes, got (8, 0)"),
@@ -67,7 +71,7 @@ def test_is_frozen_and_keyword_only():
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_json_round_trip(architecture, make_config):
-    config = make_config(architecture, deep_output_activation="relu", hidden_units=(3, 2, 1))
+    config = make_config(architecture, dropout_position="before", hidden_units=(3, 2, 1))
     assert DeepFMConfig.from_json(config.to_json()) == config
 
 

@@ -35,8 +35,12 @@ def expected_path(time):
     return total
 
 
-@pytest.mark.parametrize("after", [-500, -1, 0, 7, 30, 31, 500, 1000, 5000, 1_000_000])
-def test_is_the_mean_of_a_gaussian_process(layer, after):
+@pytest.mark.parametrize("last", [False, True])  # user of the table
+@pytest.mark.parametrize("after", [-500, -1, 0, 7, 30, 31, 500, 1000, 1001, 1030, 5000, 1_000_000])
+def test_is_the_mean_of_a_gaussian_process(layer, last, after):
+    if last:
+        layer.keys.assign([-1, KEY_OF_USER, *(2 * KEY_OF_USER + TIMES)])
+        layer.levels.assign([[0, 0], [9, 9], *LEVELS])
     time = TIMES[0] + after
     slope = -0.1 * np.log1p(max(after, 0) / 86_400)
     assert drift(layer, 2, time) == pytest.approx(expected_path(time) + slope, abs=2e-5)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from components.serving_validator.executor import training_scores
 from components.trainer.history import SWEEP, read_history
 from components.trainer.model_files import KERAS_MODEL_PATH, KERAS_ORDER_PATH
 from components.trainer.start import Start
+from components.trainer.warm_start import WARM_START_FILE
 from schema import features
 from serving.saved_model import SessionModel
 from tests.conftest import TRAIN_ROWS, VALID_ROWS, fn_args, transform
@@ -151,6 +153,21 @@ def test_a_warm_start_goes_on_with_the_served_vectors(sample, sampled, data):
     assert np.corrcoef(served, cold)[0, 1] < 0.4
     again = sample(base=folder)
     assert Start.read(str(again / "run")).version == 7
+
+
+def test_a_warm_start_has_the_mean_of_its_own_ratings(sample, sampled, data, tmp_path):
+    shutil.copytree(sampled, tmp_path / "base")
+    path = tmp_path / "base" / "model" / WARM_START_FILE
+    with np.load(path) as served:
+        values = dict(served)
+    (name,) = (name for name in values if name.endswith("combination/w_0"))
+    mean = np.mean([row[features.RATING.name] for row in data.rows])
+    assert values[name] == pytest.approx(mean)
+    values[name] += 1.0
+    np.savez(path, **values)
+    folder = sample(base=tmp_path / "base")
+    assert Start.read(str(folder / "run")).version == 7
+    assert float(kept(folder).get_layer("combination").w_0) == pytest.approx(mean)
 
 
 def test_drift_is_of_the_users_who_rated(sampled, data):

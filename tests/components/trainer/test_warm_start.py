@@ -151,6 +151,10 @@ def test_a_new_entry_begins_with_the_oov_bucket_that_the_transform_graph_gave_it
         # The same shapes, and all the same another meaning.
         ({"categorical": (MID.name, UID.name)}, "`categorical` was ['uid', 'mid'], is ['mid', 'uid']"),
         ({"deep_output_activation": "relu"}, "`deep_output_activation` was None, is relu"),
+        (
+            {"architecture": TWO_SIDED, "drift_seconds": (60.0,), "chains": 2},
+            "`architecture` was deepfm, is two_sided; `chains` was 1, is 2",
+        ),
     ],
 )
 def test_another_architecture_takes_over_nothing_and_says_why(served, change, reason):
@@ -213,6 +217,7 @@ def test_what_is_written_is_read_again_and_by_numpy_alone(served, tmp_path):
             "categorical": ["uid", "mid"],
             "numeric": ["zip"],
             "embedding_dim": 2,
+            "chains": 1,
             "hidden_units": [3],
             "deep_output_activation": None,
         }

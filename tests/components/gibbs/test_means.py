@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from components.deepfm.user_drift import UserDrift
+from components.gibbs.means import assign_drift, drift_cells
+from tests.components.gibbs.conftest import USERS
+from tests.components.gibbs.test_sampler import chain
+
+
+@pytest.fixture(scope="module")
+def sampled(world):
+    sampled = chain(world, rows=np.flatnonzero(world.user != 5)[:1000])
+    for _ in range(3):
+        sampled.sweep()
+    return sampled
+
+
+def test_what_is_served_at_a_rating_is_the_drift_of_the_chain_there(sampled):
+    ratings, drift = sampled.ratings, sampled.drift
+    layer = UserDrift(2 + USERS, 1 + len(drift_cells(ratings)), drift.seconds)
+    layer.build([(None,), (None,)])
+    assign_drift(layer, ratings, drift.means, drift.slope)
+    expected = drift.means.sum(axis=0) + drift.slope * drift.tenure
+    assert np.std(expected) > 0.01
+    # Of the ratings of one user in one second the last one's level is served.
+    last = drift_cells(ratings)
+    found = np.ravel(layer([1 + ratings.user[last], ratings.time[last]]))
+    np.testing.assert_allclose(found, expected[last], atol=1e-4)
+    now, end = (np.ravel(layer([1 + np.arange(USERS), np.full(USERS, t)])) for t in (-1, ratings.time.max()))
+    np.testing.assert_array_equal(now, end)
+    assert now[5] == 0  # has rated nothing
