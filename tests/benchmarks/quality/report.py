@@ -29,11 +29,11 @@ from serving import versions
 from tests.benchmarks.quality import metrics, order
 from tests.benchmarks.quality.baseline import FOLDER
 from tests.benchmarks.quality.model import PRESET
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SHARES, SIZE, SLICES
 from tests.benchmarks.quality.results import Result
-from tests.benchmarks.quality.trials import LAST, SHARES, SIZE, SLICES, TRIALS
 
 PAGE, CURVE = "report.md", "learning-curve.svg"
-PLOTS = {split: f"accuracy-{split}.svg" for split in TRIALS if split not in SHARES}
+PLOTS = {split: f"accuracy-{split}.svg" for split in PROTOCOLS if split not in SHARES}
 
 _MEGABYTE = 1e6
 _MARKERS = "osD^vP*X"

@@ -16,7 +16,7 @@ SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_AC
 Metrics = dict[str, dict[str, float | int | None]]
 
 
-class Trial(Protocol):
+class EvaluationProtocol(Protocol):
     """One way to test."""
 
     split: SplitMethod  # by which the pipeline splits its dataset
@@ -104,14 +104,14 @@ class Order:
 
 LAST, SIZE = "last", "size"
 SHARES = {f"size-{percent}": percent for percent in (10, 20, 40, 60, 80)}
-TRIALS: dict[str, Trial] = {
+PROTOCOLS: dict[str, EvaluationProtocol] = {
     **{method.value: Ratings(method) for method in SplitMethod},
     LAST: Order(),
     **{name: Share(percent=percent) for name, percent in SHARES.items()},
 }
 
-# What can be asked for, and the trials it stands for; the learning curve ends with the whole random split.
+# What can be asked for, and the protocols it stands for; the learning curve ends with the whole random split.
 SPLITS: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in TRIALS if name not in SHARES},
+    **{name: (name,) for name in PROTOCOLS if name not in SHARES},
     SIZE: (*SHARES, SplitMethod.RANDOM.value),
 }
