@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -96,13 +95,17 @@ def write_dataset(rows: pa.Table, like: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def made(folder: Path, source: str) -> Iterator[Path | None]:
-    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this source."""
+    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this source.
+
+    No two of the same folder may run at once.
+    """
     noted = folder / SOURCE
     if noted.exists() and noted.read_text(encoding="utf-8") == source:
         yield None
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    incoming = folder.with_name(f".{folder.name}.incoming")
+    shutil.rmtree(incoming, ignore_errors=True)  # of a bench that was killed
+    incoming.mkdir(parents=True)
     try:
         yield incoming
         (incoming / SOURCE).write_text(source, encoding="utf-8")
