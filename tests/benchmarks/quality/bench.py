@@ -27,7 +27,7 @@ from serving.quiet_imports import quiet_imports
 from tests.benchmarks.machine import machine
 from tests.benchmarks.quality import report, results, splits
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
-from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SPLITS
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SPLITS, judge_identity
 from tests.benchmarks.quality.results import Result
 
 with quiet_imports():
@@ -127,7 +127,8 @@ class Bench:
         return self.folder / "rows" / split
 
     def _identity(self, name: str, split: str) -> str:
-        return f"{self._digests[split]} {self._models[name].identity}"
+        judge = judge_identity(PROTOCOLS[split])
+        return f"{self._digests[split]} {judge} {self._models[name].identity}"
 
 
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:

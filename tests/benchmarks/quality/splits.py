@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ratings_example_gen import parse, split
@@ -161,8 +160,3 @@ def activity_levels(ids: np.ndarray, trained_on: np.ndarray, config: ExampleGenC
     places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     n = np.where(known[places] == ids, counts[places], 0)
     return np.array(features.ACTIVITY_LEVELS)[np.digitize(n, [config.cold_below, config.heavy_from])]
-
-
-def cold(answers: pa.Table, activity: features.Feature) -> np.ndarray:
-    """Return which rows of `ANSWERS` are of a cold user or movie, bool[n]."""
-    return pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy()
