@@ -8,11 +8,11 @@ from typing import Any
 from components.data_gate.config import DataGateConfig
 from components.deepfm.config import DRIFT_SECONDS, TWO_SIDED, DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
+from components.fit_config import FitConfig
 from components.gibbs.config import GibbsConfig
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.config import ServingValidatorConfig
 from components.trainer.config import TrainConfig
-from components.trainer.method import FitConfig
 from components.transform.config import TransformConfig
 from pipeline.beam_profiles import BeamConfig
 from schema import features

@@ -1,4 +1,5 @@
 import ast
+import graphlib
 import json
 import os
 import subprocess
@@ -91,6 +92,20 @@ def test_packages_import_only_to_the_right():
         ("components", "schema"),
         ("serving", "schema"),
     }
+
+
+def test_components_import_each_other_in_no_circle():
+    arrows = {}
+    for path in _files("components"):
+        package = path.relative_to(ROOT / "components").with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "components":
+                names = [f"{node.module}.{alias.name}".split(".")[1] for alias in node.names]
+                arrows.setdefault(package, set()).update({*names} - {package})
+    assert arrows["fit_config"] == {"gibbs", "trainer"}
+    assert len([*graphlib.TopologicalSorter(arrows).static_order()]) >= len(
+        arrows
+    )  # CycleError if there is one
 
 
 def test_no_package_imports_the_tests():

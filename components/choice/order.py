@@ -56,7 +56,8 @@ def fit_order(
         pause_seconds=PAUSE_SECONDS,
         rng=rng,
     )
-    row = np.zeros(uid.vocabulary_size, np.int64)  # one of each user
+    # One of each user. Who has none has no history either, and nothing is learned from such a user's fields.
+    row = np.zeros(uid.vocabulary_size, np.int64)
     row[user] = np.arange(len(user))
     network = train(
         histories,

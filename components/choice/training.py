@@ -13,7 +13,7 @@ from components.choice.next_movie import GATES
 _TAUS = (1.0, 5.0, 25.0)  # choices after which a movie of a history counts for 1/e
 _SHRINKAGE = 10.0  # choices, of the whole history's sum
 _PARTS = len(_TAUS) + 1
-_USERS = 12  # of a step
+_USERS = 12  # of a step; their histories' vectors are in memory together
 _CHOICES = 100  # of a user in a step, at most
 _LOGITS = 8_000_000  # of a step, at most, unless a single choice has more
 _SORTED_STEPS = 8  # whose users are put together by the length of their histories, so that less is padding
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     """Some choices of b users, at most p of a user."""
 
     history: tf.Tensor  # int32[b, t], movies by number in the order of choice, -1 for padding
-    kept: tf.Tensor  # float32[b, t], 0 where a movie is left out or padding, else 1
+    kept: tf.Tensor  # float32[b, t], 0 where a movie is left out or padding, else 1 / the share that is kept
     places: tf.Tensor  # int32[b, p], where in the history the choices are
     valid: tf.Tensor  # bool[b, p], False for padding
     gates: tf.Tensor  # int32[b, p], 1 after a pause, else 0
@@ -187,8 +187,8 @@ def histories_of_all(network: ChoiceNetwork, histories: Histories) -> np.ndarray
     users = len(histories.counts)
     added = np.zeros((users, GATES, network.dim), np.float32)
     by_length = np.argsort(histories.counts, kind="stable")
-    for first in range(0, users, _CHOICES):
-        some = by_length[first : first + _CHOICES]
+    for first in range(0, users, _USERS):
+        some = by_length[first : first + _USERS]
         movies = histories.padded(some)
         states = network.states(
             movies, (movies >= 0).astype(np.float32), histories.counts[some, None].astype(np.int32)
@@ -214,6 +214,7 @@ def _batch(histories: Histories, users: np.ndarray, movies: int, rng: np.random.
     most = max(1, min(_CHOICES, _LOGITS // (_USERS * movies)))
     history = histories.padded(users)
     kept = ((history >= 0) & (rng.random(history.shape) >= _DROPOUT)).astype(np.float32)
+    kept /= 1 - _DROPOUT  # so that a sum is expected to be that of the whole history, which is served
     places, gates = np.zeros((2, len(users), most), np.int32)
     chosen_at = np.full((len(users), movies), history.shape[1], np.int32)
     for row, (user, n) in enumerate(zip(users, counts, strict=True)):

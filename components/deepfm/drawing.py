@@ -19,30 +19,40 @@ _VOCABULARY_SIZES = {
 }
 
 
+def of_architecture(config: DeepFMConfig, architecture: str) -> DeepFMConfig:
+    """Return a configuration of another architecture, without what that one has no place for.
+
+    Args:
+      config: sizes and fields.
+      architecture: in place of the configuration's; a pairwise one takes user and movie only.
+
+    Raises:
+      ValueError: the architecture is unknown.
+    """
+    two_sided, pairwise = architecture == TWO_SIDED, architecture in PAIRWISE_ARCHITECTURES
+    return dataclasses.replace(
+        config,
+        architecture=architecture,
+        categorical=(features.UID.name, features.MID.name) if pairwise else config.categorical,
+        numeric=() if pairwise else config.numeric,
+        chains=config.chains if two_sided else 1,
+        drift_seconds=DRIFT_SECONDS if two_sided else (),
+    )
+
+
 def example_model(config: DeepFMConfig, architecture: str, max_genres: int) -> keras.Model:
     """Build an untrained model.
 
     Args:
       config: sizes and fields.
-      architecture: in place of the configuration's; a pairwise one takes user and movie only.
+      architecture: as `of_architecture` takes it.
       max_genres: length of the genres' field.
 
     Raises:
       ValueError: the architecture is unknown.
     """
-    drift = DRIFT_SECONDS if architecture == TWO_SIDED else ()
-    if architecture in PAIRWISE_ARCHITECTURES:
-        config = dataclasses.replace(
-            config,
-            architecture=architecture,
-            categorical=(features.UID.name, features.MID.name),
-            numeric=(),
-            drift_seconds=drift,
-        )
-    else:
-        config = dataclasses.replace(config, architecture=architecture, drift_seconds=drift)
     return build_model(
-        config,
+        of_architecture(config, architecture),
         [
             CategoricalField(
                 name=feature.name,

@@ -8,12 +8,12 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from components.data_gate.artifacts import DataBlessing
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
+from components.fit_config import FitConfig
 from components.model_report import artifacts
 from components.model_report.config import DatasetFacts
 from components.model_report.executor import Executor
 from components.ratings_example_gen.artifacts import RejectedRows
 from components.ratings_example_gen.config import ExampleGenConfig
-from components.trainer.method import FitConfig
 
 
 class ModelReportSpec(types.ComponentSpec):

@@ -15,6 +15,7 @@ from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import read_evaluation
+from components.fit_config import read_fit_config
 from components.model_report.artifacts import CARD_FILE, REPORT_FILE
 from components.model_report.config import DatasetFacts
 from components.model_report.findings import Findings
@@ -24,7 +25,6 @@ from components.ratings_example_gen import counts
 from components.ratings_example_gen.config import ExampleGenConfig
 from components.serving_validator.report import Report
 from components.trainer.history import read_history
-from components.trainer.method import read_fit_config
 from components.trainer.start import Start
 
 _SOFTWARE = {"TFX": "tfx", "TensorFlow": "tensorflow", "Keras": "keras"}

@@ -7,6 +7,7 @@ from components.data_gate.report import Report as DataReport
 from components.deepfm.config import DeepFMConfig
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.results import Evaluation
+from components.fit_config import FitConfig
 from components.model_report.config import DatasetFacts
 from components.model_report.labels import SliceGroup, grouped
 from components.ratings_example_gen.config import ExampleGenConfig, RunDays
@@ -14,7 +15,6 @@ from components.ratings_example_gen.counts import RowCounts
 from components.ratings_example_gen.parse import RATINGS_FILE
 from components.serving_validator.report import Report
 from components.trainer.history import History
-from components.trainer.method import FitConfig
 from components.trainer.start import Start
 
 

@@ -13,7 +13,10 @@ EPOCH, SWEEP = "epoch", "sweep"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """What was measured in an epoch or sweep, in stars."""
+    """What was measured in an epoch or sweep, in stars.
+
+    Sweeps after a warm start began with a model that was fitted to validation rows too.
+    """
 
     number: int  # from 1
     train_rmse: float  # while the weights move, and with dropout

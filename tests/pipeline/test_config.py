@@ -112,6 +112,7 @@ def test_the_notebook_s_model(config):
         "deep_output_activation": "relu",
         "embedding_l2": 0.0,  # so that the loss is the squared error alone
         "oov_dropout_rate": 0.0,
+        "chains": 1,
         "drift_seconds": (),
         "clip_rating": False,
     }

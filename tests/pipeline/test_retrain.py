@@ -7,8 +7,11 @@ import datetime
 import io
 import itertools
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from rich.console import Console
 from components.ratings_example_gen import spans
 from components.ratings_example_gen.config import RunDays
 from pipeline import local
+from pipeline.config import PRESETS
 from pipeline.dataset.days import split_by_day
 from pipeline.dataset.generated import generate
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
@@ -26,6 +30,7 @@ from schema import features
 from serving import release, versions
 
 FIRST, SECOND, THIRD = (datetime.date(2001, 1, number) for number in (1, 2, 3))
+ROOT = Path(__file__).parents[2]
 KILLED_IN = ("RatingsExampleGen", "Trainer", "Pusher")
 
 
@@ -132,6 +137,27 @@ def test_a_second_call_beside_one_that_runs_goes_away(project, killed):
     assert summary["evaluation"]["baseline"] == "compared with version 1"
     assert float(second["rmse_before"]) == pytest.approx(float(first["rmse_after"]), abs=0.05)
     assert second["new_users"] == str(summary["start"]["entries"][features.UID.name]["new"])
+
+
+def test_the_warm_training_of_a_past_day_is_compared_with_a_cold_one(project, killed):
+    """By the benchmark that needs such runs; the last one began with version 1."""
+    compared = subprocess.run(
+        [sys.executable, ROOT / "tests" / "benchmarks" / "warm_start.py", project.home],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "120", "PYTHONPATH": str(ROOT)},
+    )
+    assert compared.returncode == 0, compared.stderr
+    rows = [re.split(r"\s*│\s*", line)[1:-1] for line in compared.stdout.splitlines() if "│" in line]
+    (tested, cold, warm, change, steps, *_), mean = rows
+    summary, train = project.summary(), PRESETS["default"].train
+    assert tested == f"{summary['rows_by_split']['test']:,}"
+    assert steps == f"{train.burn_in}, {train.warm_burn_in}"
+    assert float(warm) == pytest.approx(summary["metrics"]["test"]["overall"]["rmse"], abs=1e-3)
+    assert 0 < abs(float(cold) - float(warm)) < 0.05
+    assert float(change) == pytest.approx(float(warm) - float(cold), abs=2e-4)
+    assert mean == ["mean", *rows[0][1:]]
 
 
 def test_a_late_day_is_due_until_it_is_there(project, killed):

@@ -147,13 +147,14 @@ def test_modules_that_import_each_other_are_no_endless_loop(tmp_path, use_root):
     assert _fingerprint("serving.a") == _fingerprint("serving.b")
 
 
-def test_another_version_of_a_main_library_changes_it(monkeypatch):
+@pytest.mark.parametrize("library", ["keras", "numba", "numpy", "scipy"])
+def test_another_version_of_a_main_library_changes_it(monkeypatch, library):
     before = _fingerprint("schema.features")
     version = pipeline.source_fingerprint.metadata.version
     monkeypatch.setattr(
         pipeline.source_fingerprint.metadata,
         "version",
-        lambda name: "99.0" if name == "keras" else version(name),
+        lambda name: "99.0" if name == library else version(name),
     )
     assert _fingerprint("schema.features") != before
 

@@ -27,8 +27,8 @@ from serving.quiet_imports import quiet_imports
 from tests.benchmarks.machine import machine
 from tests.benchmarks.quality import report, results, splits
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SPLITS, judge_identity
 from tests.benchmarks.quality.results import Result
-from tests.benchmarks.quality.trials import LAST, SPLITS, TRIALS
 
 with quiet_imports():
     from tests.benchmarks.quality.models import MODELS, RANKERS
@@ -53,18 +53,18 @@ class Bench:
         self._digests: dict[str, str] = {}
 
     def prepare(self, split: str) -> None:
-        """Write the rows of one of `TRIALS`.
+        """Write the rows of one of `PROTOCOLS`.
 
         Raises:
           DatasetError: the ratings cannot be split so.
         """
         try:
-            self._digests[split] = TRIALS[split].make(self._dataset.folder, self._rows(split))
+            self._digests[split] = PROTOCOLS[split].make(self._dataset.folder, self._rows(split))
         except ValueError as error:
             raise DatasetError(f"{self._dataset.folder}: no {split} split: {error}.") from error
 
     def has_rows(self, split: str) -> bool:
-        """Return whether rows of one of `TRIALS` were written before."""
+        """Return whether rows of one of `PROTOCOLS` were written before."""
         return self._rows(split).exists()
 
     def result(self, name: str, split: str, seed: int) -> Result:
@@ -79,19 +79,19 @@ class Bench:
         work = self.folder / "work" / f"{split}-{name}-{seed}"
         shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
         work.mkdir(parents=True)
-        rows, trial = self._rows(split), TRIALS[split]
+        rows, protocol = self._rows(split), PROTOCOLS[split]
         answers = self._models[name].answer(
             Task(
                 rows=rows,
-                split=trial.split,
+                split=protocol.split,
                 seed=seed,
                 work=work,
-                data=trial.data(self._dataset.folder, rows),
-                ranking=trial.ranking,
+                data=protocol.data(self._dataset.folder, rows),
+                ranking=protocol.ranking,
             )
         )
         try:
-            judged = trial.judge(rows, answers)
+            judged = protocol.judge(rows, answers)
         except ValueError as error:
             raise ModelFailedError(f"its answers are none: {error}") from error
         result = Result(
@@ -127,7 +127,8 @@ class Bench:
         return self.folder / "rows" / split
 
     def _identity(self, name: str, split: str) -> str:
-        return f"{self._digests[split]} {self._models[name].identity}"
+        judge = judge_identity(PROTOCOLS[split])
+        return f"{self._digests[split]} {judge} {self._models[name].identity}"
 
 
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:
@@ -142,7 +143,7 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
     parser.add_argument("--folder", type=Path, default=Path(".cache", "quality"), help="keeps everything")
     arguments = parser.parse_args(argv)
     console = Console(emoji=False, highlight=False)
-    trials = list(dict.fromkeys(trial for split in arguments.splits for trial in SPLITS[split]))
+    protocols = list(dict.fromkeys(protocol for split in arguments.splits for protocol in SPLITS[split]))
     console.width = max(console.width, TABLE_WIDTH)
 
     def say(message: str) -> None:
@@ -160,11 +161,11 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
         bench = Bench(dataset, arguments.folder / dataset.name, models)
         bench.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(bench.folder / ".lock", timeout=0):
-            for split in TRIALS:
-                if split in trials or bench.has_rows(split):
+            for split in PROTOCOLS:
+                if split in protocols or bench.has_rows(split):
                     bench.prepare(split)
             failed = 0
-            for seed, split, name in itertools.product(arguments.seeds, trials, arguments.models):
+            for seed, split, name in itertools.product(arguments.seeds, protocols, arguments.models):
                 if split != LAST and name in RANKERS:
                     continue
                 what = f"{name}, {split} split, seed {seed}"

@@ -3,17 +3,34 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sklearn.metrics import roc_auc_score
 
+from schema import features
+
 RMSE, MAE, AUC, AUC_WITHOUT_3, ROWS = "rmse", "mae", "auc", "auc_without_3", "rows"
+RMSE_NO_MOMENT = "rmse_no_moment"
 OVERALL = "overall"
+SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
 
 HIGH = 4.0  # stars; a rating from there on is a positive
-MIDDLE = 3.0  # stars; dropped by the protocol of EasyRec
+MIDDLE = 3.0  # stars; neither a positive nor a negative of `AUC_WITHOUT_3`
+
+
+def cold(answers: pa.Table) -> dict[str, np.ndarray]:
+    """Return which rows of `splits.ANSWERS` are of a cold user, and of a cold movie, bool[n]."""
+    return {
+        part: pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy()
+        for part, activity in SLICES.items()
+    }
 
 
 def by_slice(
-    ratings: np.ndarray, predictions: np.ndarray, slices: Mapping[str, np.ndarray]
+    ratings: np.ndarray,
+    predictions: np.ndarray,
+    slices: Mapping[str, np.ndarray],
+    without_moment: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | int | None]]:
     """Return the metrics of all rows, and of each slice.
 
@@ -21,16 +38,19 @@ def by_slice(
       ratings: as given, in stars, float[n].
       predictions: in stars, float[n].
       slices: the rows of each, bool[n], by name.
+      without_moment: as `model.Answers` has it.
 
     Raises:
       ValueError: there is not one finite prediction for each rating.
     """
-    checked(predictions, len(ratings))
     everything = np.ones(len(ratings), bool)
-    return {
-        name: _metrics(ratings[rows], predictions[rows])
+    measured = {
+        name: _metrics(ratings[rows], checked(predictions, len(ratings))[rows])
         for name, rows in {OVERALL: everything, **slices}.items()
     }
+    if without_moment is not None:
+        measured[OVERALL][RMSE_NO_MOMENT] = _rmse(checked(without_moment, len(ratings)) - ratings)
+    return measured
 
 
 def checked(predictions: np.ndarray, rows: int) -> np.ndarray:
@@ -53,11 +73,16 @@ def _metrics(ratings: np.ndarray, predictions: np.ndarray) -> dict[str, float | 
     decided = ratings != MIDDLE
     return {
         ROWS: len(ratings),
-        RMSE: float(np.sqrt(np.mean(errors**2))) if len(errors) else None,
+        RMSE: _rmse(errors),
         MAE: float(np.mean(np.abs(errors))) if len(errors) else None,
         AUC: _auc(ratings >= HIGH, predictions),
         AUC_WITHOUT_3: _auc(ratings[decided] > MIDDLE, predictions[decided]),
     }
+
+
+def _rmse(errors: np.ndarray) -> float | None:
+    """Return the root of the mean square; None where there is no row."""
+    return float(np.sqrt(np.mean(errors**2))) if len(errors) else None
 
 
 def _auc(positive: np.ndarray, predictions: np.ndarray) -> float | None:

@@ -39,6 +39,7 @@ class Answers:
 
     predictions: np.ndarray  # stars, or whatever gives the order if that is asked for, float[questions]
     cost: Cost
+    without_moment: np.ndarray | None = None  # predictions when no moment is told; None if they are no others
     largest_difference: float | None = None  # of a served version from the training graph, in stars
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import PRESETS, PipelineConfig
@@ -40,7 +41,7 @@ class Preset:
 
     @property
     def identity(self) -> str:
-        """A SHA-256, as hex, of the preset's configuration and the code that examples and model come from."""
+        """A SHA-256, as hex, of the preset's configuration and the code it is made and asked by."""
         config = PRESETS[self.name](
             PipelineConfig(dataset="any", data_folder="any", root=Path("any"), generated=False)
         )
@@ -49,8 +50,10 @@ class Preset:
             "components.ratings_example_gen.component",
             "components.transform.preprocessing",
             config.train.RUN_FN,
+            "serving.saved_model",
         )
-        return hashlib.sha256(" ".join([*told, code]).encode()).hexdigest()
+        asked = Path(__file__).read_text(encoding="utf-8")
+        return hashlib.sha256(" ".join([*told, code, asked]).encode()).hexdigest()
 
     def answer(self, task: Task) -> Answers:
         """Run the pipeline, and ask the version that it pushed.
@@ -60,33 +63,20 @@ class Preset:
         """
         summary = self._run(task)
         version = Path(summary["serving_dir"], str(summary["pushed_version"]))
-        questions = pq.read_table(task.rows / splits.QUESTIONS)
-        uids, mids, timestamps = (
-            questions[feature.name].to_numpy() for feature in (features.UID, features.MID, features.TIMESTAMP)
-        )
+        questions, without = pq.read_table(task.rows / splits.QUESTIONS), None
         known = Catalogue.load(version / FOLDER)
         with SessionModel(version) as session:
-
-            def rate(rows: slice) -> np.ndarray:
-                inputs = known.predict_inputs(uids[rows], mids[rows], timestamps[rows])
-                return session.run(PREDICT_SIGNATURE, inputs)[features.RATING.name]
-
-            def rank(rows: slice) -> np.ndarray:
-                inputs = known.rank_inputs(uids[rows.start], mids[rows], timestamps[rows.start])
-                return scores(session.run(RANK_SIGNATURE, inputs), mids[rows])
-
-            ask, parts = (rank, of_users(uids)) if task.ranking else (rate, requests(len(uids)))
-            ask(parts[0])  # the first call is slower
-            start = time.perf_counter()
-            answers = [ask(part) for part in parts]
-            predict_ms = 1e6 * (time.perf_counter() - start) / len(uids)
+            answers, predict_ms = ask(session, known, questions, ranking=task.ranking)
+            if PRESETS[self.name].model.drift_seconds and not task.ranking:
+                without, _ = ask(session, known, without_moments(questions), ranking=False)
         return Answers(
-            np.concatenate(answers).ravel().astype(np.float64),
+            answers,
             Cost(
                 train_seconds=summary["seconds_by_node"]["Trainer"],
                 model_bytes=loaded_bytes(version),
                 predict_ms=predict_ms,
             ),
+            without_moment=without,
             largest_difference=summary["serving_validation"]["largest_difference"],
         )
 
@@ -117,6 +107,44 @@ class Preset:
                 f"the pipeline split into {summary['rows_by_split']}, where the bench has {rows}"
             )
         return summary
+
+
+def ask(
+    session: SessionModel, known: Catalogue, questions: pa.Table, *, ranking: bool
+) -> tuple[np.ndarray, float]:
+    """Return what a version says to the questions, float64[n], and the milliseconds for 1,000 of them.
+
+    Args:
+      session: the version.
+      known: its catalogue.
+      questions: as `splits.QUESTIONS` has them; for a ranking, those of a user together.
+      ranking: whether scores of `rank` are asked for, and not ratings.
+    """
+    uids, mids, timestamps = (
+        questions[feature.name].to_numpy() for feature in (features.UID, features.MID, features.TIMESTAMP)
+    )
+
+    def rate(rows: slice) -> np.ndarray:
+        inputs = known.predict_inputs(uids[rows], mids[rows], timestamps[rows])
+        return session.run(PREDICT_SIGNATURE, inputs)[features.RATING.name]
+
+    def rank(rows: slice) -> np.ndarray:
+        inputs = known.rank_inputs(uids[rows.start], mids[rows], timestamps[rows.start])
+        return scores(session.run(RANK_SIGNATURE, inputs), mids[rows])
+
+    answer, parts = (rank, of_users(uids)) if ranking else (rate, requests(len(uids)))
+    answer(parts[0])  # the first call is slower
+    start = time.perf_counter()
+    answers = [answer(part) for part in parts]
+    predict_ms = 1e6 * (time.perf_counter() - start) / len(uids)
+    return np.concatenate(answers).ravel().astype(np.float64), predict_ms
+
+
+def without_moments(questions: pa.Table) -> pa.Table:
+    """Return the same questions about no moment: about the end of the training data."""
+    name = features.TIMESTAMP.name
+    moments = pa.array(np.full(len(questions), features.MISSING_INT))
+    return questions.set_column(questions.schema.get_field_index(name), name, moments)
 
 
 def requests(rows: int) -> list[slice]:

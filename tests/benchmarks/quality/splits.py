@@ -9,13 +9,11 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ratings_example_gen import parse, split
@@ -96,13 +94,17 @@ def write_dataset(rows: pa.Table, like: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def made(folder: Path, source: str) -> Iterator[Path | None]:
-    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this source."""
+    """Yield an empty folder that becomes `folder` when all is well; None if that is there, of this source.
+
+    No two of the same folder may run at once.
+    """
     noted = folder / SOURCE
     if noted.exists() and noted.read_text(encoding="utf-8") == source:
         yield None
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    incoming = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    incoming = folder.with_name(f".{folder.name}.incoming")
+    shutil.rmtree(incoming, ignore_errors=True)  # of a bench that was killed
+    incoming.mkdir(parents=True)
     try:
         yield incoming
         (incoming / SOURCE).write_text(source, encoding="utf-8")
@@ -158,8 +160,3 @@ def activity_levels(ids: np.ndarray, trained_on: np.ndarray, config: ExampleGenC
     places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     n = np.where(known[places] == ids, counts[places], 0)
     return np.array(features.ACTIVITY_LEVELS)[np.digitize(n, [config.cold_below, config.heavy_from])]
-
-
-def cold(answers: pa.Table, activity: features.Feature) -> np.ndarray:
-    """Return which rows of `ANSWERS` are of a cold user or movie, bool[n]."""
-    return pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy()

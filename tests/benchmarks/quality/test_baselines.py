@@ -6,7 +6,7 @@ import pytest
 from pipeline.dataset.generated import generate
 from tests.benchmarks.quality.baseline import FOLDER, PYTHON, Baseline
 from tests.benchmarks.quality.model import Task
-from tests.benchmarks.quality.trials import TRIALS
+from tests.benchmarks.quality.protocols import PROTOCOLS
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="`make bench-quality` was never run")
 
@@ -20,16 +20,21 @@ def data(tmp_path_factory):
 
 def overall(data, folder, split, script, *options):
     """Fit one baseline and return its metrics of all test rows."""
-    rows, work, trial = folder / "rows", folder / "work", TRIALS[split]
-    trial.make(data, rows)
+    rows, work, protocol = folder / "rows", folder / "work", PROTOCOLS[split]
+    protocol.make(data, rows)
     work.mkdir()
     task = Task(
-        rows=rows, split=trial.split, seed=1, work=work, data=trial.data(data, rows), ranking=trial.ranking
+        rows=rows,
+        split=protocol.split,
+        seed=1,
+        work=work,
+        data=protocol.data(data, rows),
+        ranking=protocol.ranking,
     )
     answers = Baseline(FOLDER / script, options).answer(task)
     assert answers.cost.model_bytes > 0
     assert np.ptp(answers.predictions) > 0
-    return trial.judge(rows, answers)["overall"]
+    return protocol.judge(rows, answers)["overall"]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import filelock
 import pytest
 
 from pipeline.dataset.generated import generate
+from schema import features
 from tests.benchmarks.machine import machine
-from tests.benchmarks.quality import bench, report
+from tests.benchmarks.quality import bench, metrics, order, report
 from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
 from tests.benchmarks.quality.results import Result
 
@@ -152,6 +153,28 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert "| nine |" not in page.read_text()
 
 
+@pytest.mark.parametrize(
+    ("module", "split", "again"),
+    [
+        (metrics, "time", True),
+        (features, "time", True),
+        (order, "last", True),
+        (order, "time", False),
+        (report, "time", False),
+    ],
+)
+def test_what_judges_is_part_of_what_was_measured(
+    data, constant, tmp_path, monkeypatch, module, split, again
+):
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", split, "--models", "three")
+    assert bench.main(models(constant), told) == 0
+    edited = tmp_path / "edited.py"
+    edited.write_text(Path(module.__file__).read_text() + "# another\n")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    assert bench.main(models(constant), told) == 0
+    assert len(runs(constant)) == 1 + again
+
+
 def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_path, capsys):
     failing = {"none": Baseline(constant, ("--stars=0",), Path(sys.executable)), **models(constant)}
     told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time", "--models", "none", "three")
@@ -286,6 +309,17 @@ def test_what_is_served_is_on_the_page():
     page = whole.page()
     assert "10 test rows, 10 of cold users and 10 of cold movies." in page
     assert page[page.index("## Served") :].endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
+
+
+def test_errors_without_a_moment_stand_beside_those_with_one():
+    told = of_model("deepfm-best", rmse=0.81)
+    told.metrics["overall"]["rmse_no_moment"] = 0.8238
+    headings, *rows = report.split_sheet(
+        "random", {"deepfm-best": [told], "svd": [of_model("svd")]}
+    ).markdown()
+    place = headings.split(" | ").index("RMSE, no moment")
+    assert [row.split(" | ")[place] for row in rows[1:]] == ["0.8238", "-"]
+    assert "`myfm-day`" in report.Report("data", None, [told]).page()
 
 
 def test_a_column_is_mean_and_spread():

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.benchmarks.quality import metrics
@@ -21,6 +22,24 @@ def test_values_of_all_rows_and_of_slices():
     }
     assert measured["two"] == {"rows": 2, "rmse": 1.0, "mae": 1.0, "auc": None, "auc_without_3": None}
     assert measured["none"] == {"rows": 0, "rmse": None, "mae": None, "auc": None, "auc_without_3": None}
+
+
+def test_without_a_moment_the_error_is_of_all_rows():
+    two = {"two": np.array([True, False, True, False])}
+    measured = metrics.by_slice(RATINGS, PREDICTIONS, two, RATINGS + 0.25)
+    assert measured["overall"]["rmse_no_moment"] == 0.25
+    plain = metrics.by_slice(RATINGS, PREDICTIONS, two)
+    assert measured == {**plain, "overall": {**plain["overall"], "rmse_no_moment": 0.25}}
+    with pytest.raises(ValueError, match="4 finite predictions are needed"):
+        metrics.by_slice(RATINGS, PREDICTIONS, two, RATINGS[:3])
+
+
+def test_a_row_is_of_the_cold_users_or_the_cold_movies():
+    answers = pa.table(
+        {"user_activity": ["cold", "light", "heavy"], "movie_activity": ["heavy", "cold", "cold"]}
+    )
+    found = {part: rows.tolist() for part, rows in metrics.cold(answers).items()}
+    assert found == {"cold users": [True, False, False], "cold movies": [False, True, True]}
 
 
 def test_equal_predictions_count_half():

@@ -1,14 +1,48 @@
 import numpy as np
+import pyarrow as pa
+import tensorflow as tf
 
 from schema import features
+from serving.catalogue import Catalogue
+from serving.saved_model import SessionModel
 from tests.benchmarks.quality.models import MODELS
-from tests.benchmarks.quality.preset import Preset, loaded_bytes, of_users, scores
+from tests.benchmarks.quality.preset import Preset, ask, loaded_bytes, of_users, scores, without_moments
 
 
 def test_presets_are_told_apart():
     assert {"deepfm-default", "deepfm-gradient", "deepfm-notebook"} <= MODELS.keys()
     assert Preset("default").identity != Preset("notebook").identity
     assert Preset("default").identity == MODELS["deepfm-default"].identity
+
+
+class Clock(tf.Module):
+    """Rates by the moment that is asked about, and by the movie."""
+
+    @tf.function
+    def predict(self, **raw):
+        times, mids = raw[features.TIMESTAMP.name], raw[features.MID.name]
+        return {features.RATING.name: tf.cast(times + mids, tf.float32)}
+
+
+def test_questions_are_asked_at_their_moments_and_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.benchmarks.quality.preset.ROWS_PER_REQUEST", 2)
+    clock = Clock()
+    signature = {
+        name: tf.TensorSpec(
+            [None, None] if values.ndim == 2 else [None], tf.as_dtype(values.dtype), name=name
+        )
+        for name, values in Catalogue.empty().predict_inputs([1], [1]).items()
+    }
+    tf.saved_model.save(
+        clock, str(tmp_path), signatures={"predict": clock.predict.get_concrete_function(**signature)}
+    )
+    questions = pa.table({"uid": [7, 7, 8], "mid": [20, 30, 20], "timestamp": [100, 200, 300]})
+    with SessionModel(tmp_path) as session:
+        said, milliseconds = ask(session, Catalogue.empty(), questions, ranking=False)
+        assert said.tolist() == [120, 230, 320]
+        assert milliseconds > 0
+        said, _ = ask(session, Catalogue.empty(), without_moments(questions), ranking=False)
+        assert said.tolist() == [19, 29, 19]
 
 
 def test_a_ranking_is_read_back_in_the_order_of_the_questions():

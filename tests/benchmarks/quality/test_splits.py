@@ -1,4 +1,8 @@
 import collections
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +17,7 @@ from components.ratings_example_gen.inputs import find_inputs
 from pipeline.dataset.generated import generate
 from schema import features
 from tests.benchmarks.quality import splits
+from tests.benchmarks.quality.baseline import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +104,24 @@ def test_rows_are_made_again_for_another_configuration_only(dataset, tmp_path):
     assert splits.make(dataset, ExampleGenConfig(split_seed=1), tmp_path / "rows") != one
     assert pq.read_table(tmp_path / "rows" / splits.TRAIN) != train
     assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+
+
+def test_what_a_killed_bench_left_goes(tmp_path):
+    kill = (
+        "import os, pathlib, signal; from tests.benchmarks.quality import splits\n"
+        f"with splits.made(pathlib.Path({str(tmp_path / 'rows')!r}), 'source') as incoming:\n"
+        "    (incoming / 'half').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", kill], check=False, cwd=ROOT, env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == [".rows.incoming"]
+
+    with splits.made(tmp_path / "rows", "source") as incoming:
+        assert list(incoming.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == [splits.SOURCE]
 
 
 def test_an_id_is_cold_by_its_training_ratings():

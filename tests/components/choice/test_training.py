@@ -40,7 +40,8 @@ def added(network, movies, gate):
     return total
 
 
-def test_a_history_adds_what_its_movies_add(network):
+def test_a_history_adds_what_its_movies_add(network, monkeypatch):
+    monkeypatch.setattr(training, "_USERS", 2)
     found = histories_of_all(network, histories([HISTORY, [], [3]]))
     for user, movies in enumerate((HISTORY, [], [3])):
         for gate in (0, 1):
@@ -75,6 +76,18 @@ def test_what_was_left_out_is_not_summed(network):
     past = network.past.numpy().reshape(MOVIES, 4, DIM)
     np.testing.assert_allclose(state[1], np.exp(-3 / 5) * past[4, 1] + np.exp(-1 / 5) * past[7, 1], atol=1e-5)
     np.testing.assert_allclose(state[3], (past[4, 3] + past[7, 3]) / np.sqrt(12), atol=1e-5)
+
+
+def test_a_history_in_training_is_expected_to_be_the_one_that_is_served(network):
+    draws = 20_000
+    taught = histories([HISTORY] * draws)
+    batch = training._batch(taught, np.arange(draws), MOVIES, np.random.default_rng(0))
+    ends = np.full((draws, 1), len(HISTORY), np.int32)
+    drawn = network.states(batch.history, batch.kept, ends).numpy()[:, 0]
+    served = network.states(batch.history[:1], np.ones((1, len(HISTORY)), np.float32), ends[:1]).numpy()[0, 0]
+    assert drawn.std(axis=0).min() > 0.01  # some are left out
+    # The last sum is divided by a root of their number, so that its mean is a little off.
+    np.testing.assert_allclose(drawn.mean(axis=0), served, rtol=0.01, atol=0.015)
 
 
 @pytest.mark.parametrize(("most", "placed"), [(8_000_000, 5), (2 * 12 * MOVIES, 2)])

@@ -13,6 +13,7 @@ from components.ratings_example_gen.config import ExampleGenConfig, RunDays, Spl
 from components.ratings_example_gen.counts import RowCounts
 from components.serving_validator.report import Report
 from components.trainer.history import SWEEP
+from components.trainer.start import Start
 from schema import features
 
 GENERATED = DatasetFacts(name="generated-1m-seed7", generated=True, noise_floor_rmse=0.8432)
@@ -275,12 +276,20 @@ def test_of_a_sampled_model_no_epoch_is_told(findings):
     )
     page, card = text(render_report(sampled)), render_card(sampled)
     assert "The model is the mean of 7 more sweeps, on the training and the validation rows." in page
-    assert "After 3 sweeps on the training ratings alone, the validation RMSE was 0.8650." in card
+    warm = (
+        "on the training ratings alone, the validation RMSE was 0.8650; but they began with version 1, which"
+    )
+    assert f"After 3 sweeps {warm} was fitted to those of the validation ratings that it had" in card
+    assert "on the training rows alone, though they began with version 1, which was fitted to those" in page
     assert "to watch the burn-in by, and then to be fitted to" in card
     assert "never used to fit the model or to choose anything" in card
     assert "what is expected of one of whom only the other features are known" in card
     for told in (page, card):
         assert "epoch" not in told.replace("choice_epochs", "").lower()
+    cold = dataclasses.replace(sampled, start=Start(version=None, reason="no version is served"))
+    page, card = text(render_report(cold)), render_card(cold)
+    assert "After 3 sweeps on the training ratings alone, the validation RMSE was 0.8650.\n" in card
+    assert "on the training rows alone: the training RMSE is that of a draw" in page
 
 
 DAYS = RunDays(run_date="2000-12-31")

@@ -1,7 +1,10 @@
 """What models are held to: which rows they get, and how their answers are judged."""
 
 import dataclasses
+import hashlib
+import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar, Protocol
 
 import pyarrow.parquet as pq
@@ -11,16 +14,15 @@ from schema import features
 from tests.benchmarks.quality import learning_curve, leave_last_out, metrics, order, splits
 from tests.benchmarks.quality.model import Answers
 
-SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
-
 Metrics = dict[str, dict[str, float | int | None]]
 
 
-class Trial(Protocol):
+class EvaluationProtocol(Protocol):
     """One way to test."""
 
     split: SplitMethod  # by which the pipeline splits its dataset
     ranking: ClassVar[bool]  # as in `Task`
+    judged_by: ClassVar[tuple[ModuleType, ...]]  # what `judge` calls, beside `schema.features`
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows; return what tells them from others.
@@ -46,6 +48,7 @@ class Ratings:
 
     split: SplitMethod
     ranking: ClassVar = False
+    judged_by: ClassVar = (metrics,)
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `splits.make`."""
@@ -58,8 +61,12 @@ class Ratings:
     def judge(self, rows: Path, answers: Answers) -> Metrics:
         """Return errors and AUC, as `metrics.by_slice`."""
         wanted = pq.read_table(rows / splits.ANSWERS)
-        slices = {part: splits.cold(wanted, activity) for part, activity in SLICES.items()}
-        return metrics.by_slice(wanted[features.RATING.name].to_numpy(), answers.predictions, slices)
+        return metrics.by_slice(
+            wanted[features.RATING.name].to_numpy(),
+            answers.predictions,
+            metrics.cold(wanted),
+            answers.without_moment,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Order:
 
     split: SplitMethod = SplitMethod.RANDOM
     ranking: ClassVar = True
+    judged_by: ClassVar = (order, metrics)
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `leave_last_out.make`."""
@@ -102,16 +110,24 @@ class Order:
         return order.metrics(answers.predictions, held_out, rated)
 
 
+def judge_identity(protocol: EvaluationProtocol) -> str:
+    """Return a SHA-256, as hex, of the code by which answers are judged; after a change they are others."""
+    digest = hashlib.sha256(inspect.getsource(protocol.judge).encode())
+    for module in (*protocol.judged_by, features):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
 LAST, SIZE = "last", "size"
 SHARES = {f"size-{percent}": percent for percent in (10, 20, 40, 60, 80)}
-TRIALS: dict[str, Trial] = {
+PROTOCOLS: dict[str, EvaluationProtocol] = {
     **{method.value: Ratings(method) for method in SplitMethod},
     LAST: Order(),
     **{name: Share(percent=percent) for name, percent in SHARES.items()},
 }
 
-# What can be asked for, and the trials it stands for; the learning curve ends with the whole random split.
+# What can be asked for, and the protocols it stands for; the learning curve ends with the whole random split.
 SPLITS: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in TRIALS if name not in SHARES},
+    **{name: (name,) for name in PROTOCOLS if name not in SHARES},
     SIZE: (*SHARES, SplitMethod.RANDOM.value),
 }

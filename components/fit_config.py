@@ -1,4 +1,4 @@
-"""The methods that a model can be fitted by."""
+"""The ways in which a model can be fitted."""
 
 import json
 
@@ -6,6 +6,8 @@ from components.gibbs.config import GibbsConfig
 from components.trainer.config import TrainConfig
 
 FitConfig = TrainConfig | GibbsConfig
+
+_BY_METHOD: dict[str, type[FitConfig]] = {kind.method: kind for kind in (TrainConfig, GibbsConfig)}
 
 
 def read_fit_config(text: str) -> FitConfig:
@@ -15,7 +17,6 @@ def read_fit_config(text: str) -> FitConfig:
       ValueError: as `JsonConfig.from_json`, or the method is none of these.
     """
     method = json.loads(text).get("method")
-    for kind in (TrainConfig, GibbsConfig):
-        if kind().method == method:
-            return kind.from_json(text)
-    raise ValueError(f"`method` must be that of a training, got {method!r}")
+    if method not in _BY_METHOD:
+        raise ValueError(f"`method` must be one of {', '.join(map(repr, _BY_METHOD))}, got {method!r}")
+    return _BY_METHOD[method].from_json(text)
