@@ -35,6 +35,7 @@ def of_architecture(config: DeepFMConfig, architecture: str) -> DeepFMConfig:
         architecture=architecture,
         categorical=(features.UID.name, features.MID.name) if pairwise else config.categorical,
         numeric=() if pairwise else config.numeric,
+        deep_output_activation=None if two_sided else config.deep_output_activation,
         chains=config.chains if two_sided else 1,
         drift_seconds=DRIFT_SECONDS if two_sided else (),
     )

@@ -13,6 +13,9 @@ def test_every_preset_is_drawn_as_any_architecture(architecture, preset):
     assert config.architecture == architecture
     assert (config.embedding_dim, config.hidden_units) == (model.embedding_dim, model.hidden_units)
     assert config.chains == (model.chains if architecture == TWO_SIDED else 1)
+    assert config.deep_output_activation == (
+        None if architecture == TWO_SIDED else model.deep_output_activation
+    )
     assert config.drift_seconds == (DRIFT_SECONDS if architecture == TWO_SIDED else ())
     fields = ("uid", "mid") if architecture in PAIRWISE_ARCHITECTURES else model.categorical
     assert config.categorical == fields
