@@ -656,8 +656,14 @@ def test_metadata(target):
 # The names without a package are TensorFlow Serving's own, with --enable_grpc_healthcheck_service; inferred.
 @pytest.mark.parametrize("service", ["", "PredictionService", "ModelService"])
 def test_health(target, service):
-    answer = target.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    def status():
+        return target.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status
+
+    # The tests before load and unload versions; health follows with the server's next poll.
+    deadline = time.monotonic() + 20
+    while status() != health_pb2.HealthCheckResponse.SERVING and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status() == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_health_of_another_service(target):
