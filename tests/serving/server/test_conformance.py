@@ -624,9 +624,14 @@ def test_reloads(target, row):
 
 def _wait_for(target, row):
     """Versions come and go after the answer to a reload."""
+    _wait_while(lambda: _differs(target, row))
+
+
+def _wait_while(difference):
+    """Wait until a call returns None; what it returned last is the message if it never does."""
     deadline = time.monotonic() + 20
-    while (difference := _differs(target, row)) is not None:
-        assert time.monotonic() < deadline, difference
+    while (found := difference()) is not None:
+        assert time.monotonic() < deadline, found
         time.sleep(0.05)
 
 
@@ -656,14 +661,12 @@ def test_metadata(target):
 # The names without a package are TensorFlow Serving's own, with --enable_grpc_healthcheck_service; inferred.
 @pytest.mark.parametrize("service", ["", "PredictionService", "ModelService"])
 def test_health(target, service):
-    def status():
-        return target.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status
+    def differs():
+        answer = target.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
+        return None if answer.status == health_pb2.HealthCheckResponse.SERVING else str(answer)
 
     # The tests before load and unload versions; health follows with the server's next poll.
-    deadline = time.monotonic() + 20
-    while status() != health_pb2.HealthCheckResponse.SERVING and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert status() == health_pb2.HealthCheckResponse.SERVING
+    _wait_while(differs)
 
 
 def test_health_of_another_service(target):
