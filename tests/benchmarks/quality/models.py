@@ -3,7 +3,7 @@
 from pipeline.config import PRESETS
 from tests.benchmarks.quality.baseline import FOLDER, Baseline
 from tests.benchmarks.quality.model import PRESET, Model
-from tests.benchmarks.quality.preset import Preset
+from tests.benchmarks.quality.preset import PresetModel
 
 _SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
 
@@ -25,5 +25,5 @@ MODELS: dict[str, Model] = {
     "myfm-ordered": Baseline(_MYFM, ("--rank=32", "--iterations=300", "--day", "--ordered")),
     "deepctr-deepfm": Baseline(FOLDER / "deepctr_deepfm.py"),
     **RANKERS,
-    **{f"{PRESET}{name}": Preset(name) for name in PRESETS},
+    **{f"{PRESET}{name}": PresetModel(name) for name in PRESETS},
 }

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import PRESETS, PipelineConfig
+from pipeline.config import PRESETS
 from pipeline.job import SUMMARY_FILE
 from pipeline.source_fingerprint import source_fingerprint
 from schema import features
@@ -30,7 +30,7 @@ _NOT_LOADED = "assets.extra"  # of a SavedModel, by a server
 
 
 @dataclasses.dataclass(frozen=True)
-class Preset:
+class PresetModel:
     """One preset.
 
     Args:
@@ -42,14 +42,12 @@ class Preset:
     @property
     def identity(self) -> str:
         """A SHA-256, as hex, of the preset's configuration and the code it is made and asked by."""
-        config = PRESETS[self.name](
-            PipelineConfig(dataset="any", data_folder="any", root=Path("any"), generated=False)
-        )
-        told = [part.to_json() for part in (config.transform, config.model, config.train)]
+        preset = PRESETS[self.name]
+        told = [part.to_json() for part in (preset.transform, preset.model, preset.train)]
         code = source_fingerprint(
             "components.ratings_example_gen.component",
             "components.transform.preprocessing",
-            config.train.RUN_FN,
+            preset.train.RUN_FN,
             "serving.saved_model",
         )
         asked = Path(__file__).read_text(encoding="utf-8")

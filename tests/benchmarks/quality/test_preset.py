@@ -6,13 +6,13 @@ from schema import features
 from serving.catalogue import Catalogue
 from serving.saved_model import SessionModel
 from tests.benchmarks.quality.models import MODELS
-from tests.benchmarks.quality.preset import Preset, ask, loaded_bytes, of_users, scores, without_moments
+from tests.benchmarks.quality.preset import PresetModel, ask, loaded_bytes, of_users, scores, without_moments
 
 
 def test_presets_are_told_apart():
     assert {"deepfm-default", "deepfm-gradient", "deepfm-notebook"} <= MODELS.keys()
-    assert Preset("default").identity != Preset("notebook").identity
-    assert Preset("default").identity == MODELS["deepfm-default"].identity
+    assert PresetModel("default").identity != PresetModel("notebook").identity
+    assert PresetModel("default").identity == MODELS["deepfm-default"].identity
 
 
 class Clock(tf.Module):
