@@ -16,7 +16,8 @@ def read_fit_config(text: str) -> FitConfig:
     Raises:
       ValueError: as `JsonConfig.from_json`, or the method is none of these.
     """
-    method = json.loads(text).get("method")
+    values = json.loads(text)
+    method = values.get("method") if isinstance(values, dict) else None
     if method not in _BY_METHOD:
         raise ValueError(f"`method` must be one of {', '.join(map(repr, _BY_METHOD))}, got {method!r}")
     return _BY_METHOD[method].from_json(text)

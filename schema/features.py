@@ -65,7 +65,8 @@ OCCUPATION = Feature(name="occupation", dtype=Dtype.INT64, oov_buckets=1)
 ZIP = Feature(name="zip", dtype=Dtype.BYTES)
 
 # Seconds since 1970-01-01 UTC. Of a rating: when it was given. Of a request: the moment that it asks about;
-# MISSING_INT stands for the end of the training data.
+# MISSING_INT stands for the end of the training data, and where movies are put in order, for a return after
+# a pause.
 TIMESTAMP = Feature(name="timestamp", dtype=Dtype.INT64)
 MAX_TIMESTAMP = 4102444799  # 2099-12-31; a larger one is in milliseconds, not seconds
 

@@ -57,35 +57,13 @@ class DeepFMConfig(JsonConfig):
                 f"`architecture` {self.architecture!r} needs two `categorical` fields and no `numeric`, "
                 f"got {self.categorical} and {self.numeric}"
             )
-        if self.architecture == TWO_SIDED and not {features.UID.name, features.MID.name} <= {
-            *self.categorical
-        }:
-            raise ValueError(
-                f"`categorical` must name both ids for `architecture` {TWO_SIDED!r}, got {self.categorical}"
-            )
-        if (self.architecture == TWO_SIDED) != bool(self.drift_seconds) or not all(
-            seconds > 0 for seconds in self.drift_seconds
-        ):
-            raise ValueError(
-                f"`drift_seconds` must be positive times for `architecture` {TWO_SIDED!r}, and none for "
-                f"others, got {self.drift_seconds} for {self.architecture!r}"
-            )
-        if self.architecture == TWO_SIDED and self.deep_output_activation:
-            raise ValueError(
-                f"`deep_output_activation` must be None for `architecture` {TWO_SIDED!r}, whose deep part is "
-                f"trained on residuals, got {self.deep_output_activation!r}"
-            )
+        self._check_two_sided()
         if self.embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be positive, got {self.embedding_dim}")
         if self.chains < 1 or self.embedding_dim % self.chains:
             raise ValueError(
                 f"`chains` must be positive and divide `embedding_dim`, got {self.chains} and "
                 f"{self.embedding_dim}"
-            )
-        if self.chains > 1 and self.architecture != TWO_SIDED:
-            raise ValueError(
-                f"`chains` must be 1 for other architectures than {TWO_SIDED!r}, got {self.chains} for "
-                f"{self.architecture!r}"
             )
         if not self.hidden_units or min(self.hidden_units) < 1:
             raise ValueError(f"`hidden_units` must be one or more positive sizes, got {self.hidden_units}")
@@ -97,6 +75,37 @@ class DeepFMConfig(JsonConfig):
             raise ValueError(f"`embedding_l2` must not be negative, got {self.embedding_l2}")
         if not 0 <= self.oov_dropout_rate < 1:
             raise ValueError(f"`oov_dropout_rate` must be in [0, 1), got {self.oov_dropout_rate}")
+
+    def _check_two_sided(self) -> None:
+        """Raise where a field does not fit `two_sided`, or fits no other architecture."""
+        if (self.architecture == TWO_SIDED) != bool(self.drift_seconds) or not all(
+            seconds > 0 for seconds in self.drift_seconds
+        ):
+            raise ValueError(
+                f"`drift_seconds` must be positive times for `architecture` {TWO_SIDED!r}, and none for "
+                f"others, got {self.drift_seconds} for {self.architecture!r}"
+            )
+        if self.architecture != TWO_SIDED:
+            if self.chains > 1:
+                raise ValueError(
+                    f"`chains` must be 1 for other architectures than {TWO_SIDED!r}, got {self.chains} for "
+                    f"{self.architecture!r}"
+                )
+            return
+        if not {features.UID.name, features.MID.name} <= {*self.categorical}:
+            raise ValueError(
+                f"`categorical` must name both ids for `architecture` {TWO_SIDED!r}, got {self.categorical}"
+            )
+        for name, only, why in (
+            ("deep_output_activation", None, "whose deep part is trained on residuals"),
+            ("embedding_l2", 0.0, "whose embeddings are drawn"),
+            ("oov_dropout_rate", 0.0, "whose embeddings are drawn"),
+        ):
+            if getattr(self, name) != only:
+                raise ValueError(
+                    f"`{name}` must be {only} for `architecture` {TWO_SIDED!r}, {why}, got "
+                    f"{getattr(self, name)!r}"
+                )
 
 
 def _require_one_of(argument: str, value: str | None, choices: tuple[Any, ...]) -> None:

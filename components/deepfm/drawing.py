@@ -36,6 +36,8 @@ def of_architecture(config: DeepFMConfig, architecture: str) -> DeepFMConfig:
         categorical=(features.UID.name, features.MID.name) if pairwise else config.categorical,
         numeric=() if pairwise else config.numeric,
         deep_output_activation=None if two_sided else config.deep_output_activation,
+        embedding_l2=0.0 if two_sided else config.embedding_l2,
+        oov_dropout_rate=0.0 if two_sided else config.oov_dropout_rate,
         chains=config.chains if two_sided else 1,
         drift_seconds=DRIFT_SECONDS if two_sided else (),
     )

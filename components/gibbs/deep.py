@@ -1,5 +1,7 @@
 """The deep part, trained on what a chain's draws leave unsaid."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -7,6 +9,7 @@ from components.deepfm.model import DEEP_NORMALIZATION, deep_part
 from components.gibbs.config import GibbsConfig
 from components.gibbs.sampler import Chain
 
+_CONSTANT = 1e-8  # variance of an input below which it does not vary
 _AVERAGED_SHARE = 0.25  # time constant of the weights' moving average, in parts of all sweeps
 
 
@@ -43,21 +46,28 @@ class DeepPart:
         n = len(chain.ratings)
         rows = self._rng.permutation(n)[: max(1, round(self._config.deep_share * n))]
         size = self._config.deep_batch_size
+        batches = [rows[first : first + size] for first in range(0, len(rows), size)]
         if not self._scaled:
-            self._begin(inputs(chain, rows, self._chains), -(-len(rows) // size))
-        for first in range(0, len(rows), size):
-            batch = rows[first : first + size]
+            self._begin(chain, batches)
+        for batch in batches:
             self._part.train_on_batch(inputs(chain, batch, self._chains), chain.residuals[batch])
 
     def finish(self) -> None:
         """Take over the moving average of the weights."""
         self._part.optimizer.finalize_variable_values(self._part.trainable_variables)
 
-    def _begin(self, values: np.ndarray, steps: int) -> None:
-        """Scale the inputs, float32[n, 2 k + 3], and prepare so many steps a sweep."""
-        self._normalization.moving_mean.assign(values.mean(axis=0))
-        self._normalization.moving_variance.assign(values.var(axis=0))
-        averaged = max(1.0, _AVERAGED_SHARE * self._sweeps * steps)
+    def _begin(self, chain: Chain, batches: Sequence[np.ndarray]) -> None:
+        """Scale the inputs by those of a sweep's batches, and prepare so many steps a sweep."""
+        n, total, squares = 0, np.float64(0), np.float64(0)
+        for batch in batches:
+            values = inputs(chain, batch, self._chains).astype(np.float64)
+            n, total, squares = n + len(batch), total + values.sum(axis=0), squares + (values**2).sum(axis=0)
+        means = total / n
+        variances = squares / n - means**2
+        self._normalization.moving_mean.assign(means)
+        # Of one movie only, or one user, all rows have the same vector in this draw, but not in the next.
+        self._normalization.moving_variance.assign(np.where(variances > _CONSTANT, variances, 1.0))
+        averaged = max(1.0, _AVERAGED_SHARE * self._sweeps * len(batches))
         self._part.compile(
             keras.optimizers.Adam(
                 self._config.deep_learning_rate, use_ema=True, ema_momentum=1 - 1 / averaged

@@ -109,7 +109,9 @@ def fit(
         report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
     watch.close()
 
-    chains = chains_of(ratings, [(chain.users.sample, chain.movies.sample) for chain in chains.each])
+    drawn = [(chain.users.sample, chain.movies.sample) for chain in chains.each]
+    del chains  # the memory of two would be twice that of one
+    chains = chains_of(ratings, drawn)
     deep, means = DeepPart(model, count, config, config.sweeps, rng), Means()
     for sweep in range(burn_in, steps):
         chains.sweep()

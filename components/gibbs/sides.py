@@ -81,6 +81,9 @@ class Side:
     def expected(self, vectors: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Regress vectors on the side features: what is expected of an id of which only those are known.
 
+        Of an id of which nothing is known the mean id is expected: the effects of a categorical field add
+        up to 0 over the rows. A value that no row has, has no effect.
+
         Args:
           vectors: float32[V, k + 1].
           known: bool[V], the rows that are evidence.
@@ -90,8 +93,17 @@ class Side:
         """
         x = np.concatenate([np.ones((len(self.design), 1)), self.design], axis=1)[known]
         penalty = np.diag([1e-6, *[_RIDGE] * self.design.shape[1]])
-        found = np.linalg.solve(x.T @ x + penalty, x.T @ vectors[known]).astype(np.float32)
-        return found[0], found[1:]
+        found = np.linalg.solve(x.T @ x + penalty, x.T @ vectors[known])
+        intercept, effects = found[0], found[1:]
+        first = 0
+        for field in self.categorical:
+            block = slice(first, first + field.rows - 1)
+            shares = x[:, 1:][:, block].sum(axis=0)[:, np.newaxis]
+            mean = (shares * effects[block]).sum(axis=0) / max(shares.sum(), 1.0)
+            intercept = intercept + mean
+            effects[block] = np.where(shares > 0, effects[block] - mean, 0.0)
+            first = block.stop
+        return intercept.astype(np.float32), effects.astype(np.float32)
 
     def completed(self, vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the vectors, those that are not known replaced by what is expected."""

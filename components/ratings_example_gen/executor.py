@@ -538,7 +538,7 @@ class _WriteExamples(beam.DoFn):
             (features.MOVIE_ACTIVITY.name, features.MID.name, movie_counts),
         ):
             rows = rows.append_column(name, self._activity(rows[key], table, key))
-        times = _first_and_last(rows.filter(pc.equal(rows[_SPLIT], split.TRAIN)))
+        times = _first_and_last(rows.filter(pc.not_equal(rows[_SPLIT], split.TEST)))
         rows = _to_lists(rows)
         for index, name in enumerate(split.SPLITS):
             part = rows.filter(pc.equal(rows[_SPLIT], index)).select([f.name for f in features.EXAMPLE])

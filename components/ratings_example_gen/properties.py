@@ -2,5 +2,5 @@
 
 from typing import Final
 
-FIRST_RATING: Final = "first_rating"  # of the training split, in seconds since 1970
+FIRST_RATING: Final = "first_rating"  # of the training and validation splits, in seconds since 1970
 LAST_RATING: Final = "last_rating"

@@ -64,7 +64,7 @@ def _unfair(
     last_rating: int,
     evaluation_start: str,
 ) -> str:
-    """Return why a version may have seen the test rows of this run, whose training ends at `last_rating`."""
+    """Return why a version may have seen the test rows of a run whose rows to fit end at `last_rating`."""
     if evaluation_start:
         # As text: ISO dates sort by time.
         fair = manifest.get(EVALUATION_START, "9999") <= evaluation_start

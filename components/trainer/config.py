@@ -36,7 +36,7 @@ class TrainConfig(JsonConfig):
         if self.method != "gradient":
             raise ValueError(f"`method` must be 'gradient', got {self.method!r}")
         for name in ("batch_size", "epochs", "warm_epochs", "patience", "learning_rate", "block_rows"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be positive, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be from 0 to 2**32 - 1, got {self.seed}")

@@ -7,7 +7,8 @@
 | `rank`            | one user's features and `timestamp`, [1];                | `mid`, `rating` and       |
 |                   | m movies' `mid` and `genres`                             | `score`, [m] each         |
 
-A tf.Example without `timestamp` is one of MISSING_INT: it asks about the end of the training data.
+A tf.Example without `timestamp` is one of MISSING_INT: it asks about the end of the training data, and `rank`
+about a return after a pause.
 `rank` returns the movies by score, the best first, ties in the order of the request. The score is that of
 the model's order, or the rating if it has none. All hold the transform graph. The export goes through
 keras.export.ExportArchive: what tf.saved_model.save makes of a Keras 3 model cannot be loaded into a

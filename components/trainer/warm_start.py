@@ -133,7 +133,8 @@ def take_over(
     """Move all weights of a new model towards those of the served one, or none.
 
     An embedding goes with its vocabulary entry, whatever its index is now. What is served of a new entry is
-    the embedding of the OOV bucket that its hash had: of all, what the model said of it before.
+    the embedding of the OOV bucket that its hash had: of all, what the model said of it before. (Of a genre
+    outside a limited vocabulary it said nothing; one that enters it begins with an untrained embedding.)
 
     Formula:
         w = share * w(served) + (1 - share) * w(initial)

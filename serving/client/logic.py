@@ -134,7 +134,7 @@ class ModelCalls(Generic[AnyTransport]):
         timestamps: Sequence[int] | np.ndarray | int | None,
     ) -> np.ndarray:
         """Predict ratings; arguments and result as `Client.predict`."""
-        ids = _ids("pairs", pairs)
+        ids = _identities("pairs", pairs)
         if ids.size == 0:
             return np.empty(0, np.float32)
         if ids.ndim != 2 or ids.shape[1] != 2:
@@ -166,7 +166,7 @@ class ModelCalls(Generic[AnyTransport]):
             raise errors.InvalidRequest("give `mids`, or a catalogue that has movies")
         candidates = self.catalogue.mids if mids is None else _list("mids", mids)
         excluded = _list("exclude", list(exclude) if isinstance(exclude, Set) else exclude)
-        ids = _ids("uid", uid)
+        ids = _identities("uid", uid)
         if ids.size != 1:
             raise errors.InvalidRequest(f"`uid` must be one id, got {list(ids.shape)}")
         user = int(ids.item())
@@ -327,6 +327,14 @@ def _ids(name: str, values: object) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def _identities(name: str, values: object) -> np.ndarray:
+    """Return ids as `_ids`; a negative one, which stands for none, is an error."""
+    ids = _ids(name, values)
+    if ids.size and ids.min() < 0:
+        raise errors.InvalidRequest(f"`{name}` must not be negative, got {ids.min()}")
+    return ids
+
+
 def _moments(name: str, values: object, n: int) -> np.ndarray:
     """Return n moments in seconds, int64[n], of as many, of one for all, or of None, which is now."""
     moments = _ids(name, int(time.time()) if values is None else values)
@@ -343,7 +351,7 @@ def _moments(name: str, values: object, n: int) -> np.ndarray:
 
 def _list(name: str, values: object) -> np.ndarray:
     """Return a list of ids as int64[n]."""
-    ids = _ids(name, values)
+    ids = _identities(name, values)
     if ids.ndim != 1 and ids.size:
         raise errors.InvalidRequest(f"`{name}` must be of shape [m], got {list(ids.shape)}")
     return ids.ravel()

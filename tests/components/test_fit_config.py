@@ -13,7 +13,9 @@ def test_a_configuration_is_read_by_its_method(config):
     assert read_fit_config(config.to_json()) == config
 
 
-@pytest.mark.parametrize(("text", "got"), [('{"method": "guess"}', "'guess'"), ("{}", "None")])
+@pytest.mark.parametrize(
+    ("text", "got"), [('{"method": "guess"}', "'guess'"), ("{}", "None"), ("[]", "None")]
+)
 def test_another_method_is_refused(text, got):
     with pytest.raises(ValueError, match=f"`method` must be one of 'gradient', 'gibbs', got {got}"):
         read_fit_config(text)

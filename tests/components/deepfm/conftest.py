@@ -29,7 +29,8 @@ def make_config():
         if architecture in PAIRWISE_ARCHITECTURES:
             changes = {"categorical": (features.UID.name, features.MID.name), "numeric": (), **changes}
         if architecture == TWO_SIDED:
-            changes = {"drift_seconds": (60.0, 86_400.0), **changes}
+            own = {"embedding_l2": 0.0, "oov_dropout_rate": 0.0, "drift_seconds": (60.0, 86_400.0)}
+            changes = own | changes
         return DeepFMConfig(
             architecture=architecture, **{"embedding_dim": 4, "hidden_units": (8, 4), **changes}
         )

@@ -16,7 +16,14 @@ from schema import features
             "'neumf', 'two_sided', got 'fm'",
         ),
         (
-            {"embedding_dim": 9, "chains": 2},
+            {
+                "architecture": "two_sided",
+                "drift_seconds": (60.0,),
+                "embedding_l2": 0.0,
+                "oov_dropout_rate": 0.0,
+                "embedding_dim": 9,
+                "chains": 2,
+            },
             "`chains` must be positive and divide `embedding_dim`, got 2 and 9",
         ),
         ({"chains": 0}, "`chains` must be positive and divide `embedding_dim`, got 0 and 32"),
@@ -30,6 +37,14 @@ from schema import features
         (
             {"architecture": "two_sided", "drift_seconds": (60.0,), "categorical": (features.UID.name,)},
             "`categorical` must name both ids for `architecture` 'two_sided', got",
+        ),
+        (
+            {"architecture": "two_sided", "drift_seconds": (60.0,), "oov_dropout_rate": 0.0},
+            "`embedding_l2` must be 0.0 for `architecture` 'two_sided', whose embeddings are drawn, got 0.07",
+        ),
+        (
+            {"architecture": "two_sided", "drift_seconds": (60.0,), "embedding_l2": 0.0},
+            "`oov_dropout_rate` must be 0.0 for `architecture` 'two_sided', whose embeddings are drawn, got",
         ),
         (
             {"architecture": "two_sided", "drift_seconds": (60.0,), "deep_output_activation": "relu"},

@@ -3,9 +3,11 @@ import json
 import shutil
 
 import keras
+import numba
 import numpy as np
 import pytest
 import tensorflow_transform as tft
+import threadpoolctl
 
 from components.deepfm.config import DeepFMConfig
 from components.gibbs.config import GibbsConfig
@@ -140,6 +142,21 @@ def test_the_same_seed_gives_the_same_model_and_another_another(sample, sampled,
     for one, two in zip(*orders, strict=True):
         np.testing.assert_array_equal(one, two)
     assert np.abs(first - other).max() > 1e-3
+
+
+def test_the_number_of_threads_does_not_move_embeddings_and_drift(sample, sampled):
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            one = sample()
+    finally:
+        numba.set_num_threads(threads)
+    for name in ("uid_embedding", "mid_embedding", "user_drift"):
+        for weight, of_one in zip(
+            *(kept(folder).get_layer(name).get_weights() for folder in (sampled, one)), strict=True
+        ):
+            np.testing.assert_array_equal(weight, of_one)
 
 
 def test_a_warm_start_goes_on_with_the_served_vectors(sample, sampled, data):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,8 @@ CONFIG = DeepFMConfig(
     numeric=("zip",),
     embedding_dim=2,
     hidden_units=(3,),
+    embedding_l2=0.0,
+    oov_dropout_rate=0.0,
     drift_seconds=(60.0,),
 )
 FIELDS = [
@@ -86,6 +90,20 @@ def test_an_unknown_id_gets_what_its_features_say(sides, model):
     np.testing.assert_allclose(table[5], intercept[:2], atol=1e-6)
     assert table[0].tolist() == [0, 0]
     assert effects[1, 0] > 0 > effects[0, 0]  # gender 2 is above gender 1
+    assert effects[2].tolist() == [0, 0, 0]  # nobody has the OOV bucket
+
+
+def test_of_whom_nothing_is_known_the_mean_is_expected():
+    rng = np.random.default_rng(4)
+    genders = np.repeat([1, 2], [92, 8])
+    columns = {"uid_index": np.arange(1, 101), "gender_index": genders}
+    fields = [dataclasses.replace(FIELDS[0], vocabulary_size=100), FIELDS[3]]
+    side = Side.of("user", features.UID, features.USER_FEATURES, fields, [], columns)
+    vectors = (np.select([genders == 1, genders == 2], [1.0, -1.0]) + rng.normal(size=100)) * np.ones((3, 1))
+    intercept, effects = side.expected(vectors.T, np.ones(100, bool))
+    np.testing.assert_allclose(intercept, vectors.mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(92 * effects[0] + 8 * effects[1], np.zeros(3), atol=1e-4)
+    assert effects[0, 0] > 0.05
     assert effects[2].tolist() == [0, 0, 0]  # nobody has the OOV bucket
 
 

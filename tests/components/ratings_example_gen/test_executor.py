@@ -200,14 +200,18 @@ def test_the_catalogue_knows_every_accepted_rating(folder, tmp_path, shard_bytes
 
 
 @pytest.mark.parametrize("split", ["random", "time"])
-def test_the_examples_tell_the_time_of_the_training_split(folder, tmp_path, split):
+def test_the_examples_tell_the_time_of_the_ratings_to_fit(folder, tmp_path, split):
     output = run(folder, tmp_path / "out", split=split, shard_bytes=1000)
-    times = [e[features.TIMESTAMP.name].int64_list.value[0] for e in read_examples(output)["train"]]
+    examples = read_examples(output)
+    times = [
+        example[features.TIMESTAMP.name].int64_list.value[0]
+        for example in examples["train"] + examples["valid"]
+    ]
     properties = json.loads((output / "properties.json").read_text())
     assert properties == {FIRST_RATING: min(times), LAST_RATING: max(times)}
     if split == "time":
-        # The last ninety hours of 31 to 630 are for the other splits.
-        assert properties == {FIRST_RATING: 3600 * 31, LAST_RATING: 3600 * 540}
+        # The last sixty hours of 31 to 630 are for the test split.
+        assert properties == {FIRST_RATING: 3600 * 31, LAST_RATING: 3600 * 570}
 
 
 def test_too_many_rejected_lines_stop_the_run_and_are_kept(folder, tmp_path):
@@ -343,7 +347,7 @@ def test_days_are_split_by_day_and_later_ratings_replace_earlier_ones(days, tmp_
     tables = catalogue.Catalogue.load(output / "catalogue")
     assert {uid: tables.rated(uid).tolist() for uid in (1, 2, 3)} == {1: [1, 2], 2: [1], 3: [2]}
     assert json.loads((output / "properties.json").read_text()) == {
-        FIRST_RATING: 102,
+        FIRST_RATING: 101,
         LAST_RATING: 102,
     }
     told = json.loads((output / "days.json").read_text())

@@ -19,6 +19,12 @@ UID, MID, ZIP, TIMESTAMP = features.UID, features.MID, features.ZIP, features.TI
 CONFIG = DeepFMConfig(
     categorical=(UID.name, MID.name), numeric=(ZIP.name,), embedding_dim=2, hidden_units=(3,)
 )
+DRAWN = {
+    "architecture": TWO_SIDED,
+    "drift_seconds": (60.0,),
+    "embedding_l2": 0.0,
+    "oov_dropout_rate": 0.0,
+}
 OLD = {UID.name: [b"7", b"3", b"9"], MID.name: [b"10", b"20"]}
 NEW = {UID.name: [b"9", b"5", b"7"], MID.name: [b"20", b"10", b"30"]}
 UID_TABLE = "uid_embedding/table"
@@ -108,10 +114,8 @@ def test_a_share_of_the_served_weights_is_that_and_the_rest_is_initial(served):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_before_the_first_step_the_new_model_predicts_what_the_served_one_does(architecture):
     numeric = () if architecture in PAIRWISE_ARCHITECTURES else CONFIG.numeric
-    drift = (60.0,) if architecture == TWO_SIDED else ()
-    config = dataclasses.replace(
-        CONFIG, architecture=architecture, numeric=numeric, drift_seconds=drift, clip_rating=False
-    )
+    own = DRAWN if architecture == TWO_SIDED else {"architecture": architecture}
+    config = dataclasses.replace(CONFIG, numeric=numeric, clip_rating=False, **own)
     old, _ = build(OLD, config)
     # Variances, which must not be negative, are among the weights; the drift is not handed on.
     for weight in [*old.trainable_weights, *(w for w in old.weights if "moving" in w.name)]:
@@ -152,7 +156,7 @@ def test_a_new_entry_begins_with_the_oov_bucket_that_the_transform_graph_gave_it
         ({"categorical": (MID.name, UID.name)}, "`categorical` was ['uid', 'mid'], is ['mid', 'uid']"),
         ({"deep_output_activation": "relu"}, "`deep_output_activation` was None, is relu"),
         (
-            {"architecture": TWO_SIDED, "drift_seconds": (60.0,), "chains": 2},
+            DRAWN | {"chains": 2},
             "`architecture` was deepfm, is two_sided; `chains` was 1, is 2",
         ),
     ],
