@@ -21,6 +21,11 @@ class Drift:
       ratings: the rows.
       seconds: time constants of the processes.
       rng: source of the draws.
+
+    Reference:
+      Yu and Meng 2011, To Center or Not to Center, https://doi.org/10.1198/jcgs.2011.203main, on drawing a
+      variance twice: given the path, and given the path's form; where the noise is as large as here, the
+      first alone hardly moves.
     """
 
     def __init__(self, ratings: Ratings, seconds: tuple[float, ...], rng: np.random.Generator) -> None:
@@ -67,8 +72,9 @@ class Drift:
                 self.means[c],
                 self._paths[c],
             )
-            rest -= self._paths[c]
             self.variances[c] = self._draw_variance(self._paths[c], decays)
+            self._draw_scale(c, rest, precisions)
+            rest -= self._paths[c]
         return (residuals - rest).astype(np.float32)
 
     def _draw_variance(self, path: np.ndarray, decays: np.ndarray) -> float:
@@ -77,3 +83,22 @@ class Drift:
         steps = path - decays * np.concatenate([[0.0], path[:-1]])
         squares = np.sum(steps[moving] ** 2 / (1.0 - decays[moving] ** 2))
         return (_RATE + squares / 2) / self._rng.gamma(1 + moving.sum() / 2)
+
+    def _draw_scale(self, c: int, rest: np.ndarray, precisions: np.ndarray) -> None:
+        """Draw a process's standard deviation given its path but for the scale.
+
+        What is proposed is drawn by the residuals alone, float64[n], and taken by the prior's odds.
+        """
+        scale = np.sqrt(self.variances[c])
+        form = self._paths[c] / scale
+        weighted = precisions * form
+        precision = float(weighted @ form)
+        proposed = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
+        if proposed > 0 and np.log(self._rng.random()) < _log_prior(proposed) - _log_prior(scale):
+            self._paths[c] = proposed * form
+            self.variances[c] = proposed**2
+
+
+def _log_prior(scale: float) -> float:
+    """Return the log density of a standard deviation whose square is inverse gamma, up to a constant."""
+    return float(-3 * np.log(scale) - _RATE / scale**2)
