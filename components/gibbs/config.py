@@ -21,9 +21,9 @@ class GibbsConfig(JsonConfig):
     FITS_VALIDATION: ClassVar = True  # to the rows of the validation split too
 
     method: str = "gibbs"  # and no other: it tells this configuration from that of another method
-    burn_in: int = 40  # sweeps on the training rows alone, at least 1
+    burn_in: int = 80  # sweeps on the training rows alone, at least 1
     settling: int = 10  # sweeps on training and validation rows before those that count, at least 0
-    sweeps: int = 80  # on training and validation rows, at least 1; their mean is exported
+    sweeps: int = 100  # on training and validation rows, at least 1; their mean is exported
     warm_burn_in: int = 10  # in place of `burn_in` after a warm start, at least 1
     implicit_rank: int = (
         128  # dimensions of the implicit embeddings, at least 1; fewer where the data has fewer
