@@ -54,6 +54,18 @@ def test_finds_paths_slope_and_variances(world):
     assert error < 0.13  # the noise has 0.2, the drift itself 0.55
 
 
+def test_finds_variances_in_loud_noise_soon(world):
+    ratings, truth, _ = world
+    noise = np.random.default_rng(3).normal(size=len(ratings))
+    drift = Drift(ratings, SECONDS, np.random.default_rng(0))
+    variances = []
+    for _ in range(60):
+        drift.draw((truth + noise).astype(np.float32), np.ones(len(ratings), np.float32))
+        variances.append(list(drift.variances))
+    # Drawn given the paths alone, they would be at 0.03 and 0.1 still.
+    np.testing.assert_allclose(np.mean(variances[20:], axis=0), VARIANCES, rtol=0.4)
+
+
 def test_returns_what_it_has_drawn(world):
     ratings, _, residuals = world
     drift = Drift(ratings, SECONDS, np.random.default_rng(0))
