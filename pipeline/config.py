@@ -113,7 +113,7 @@ PRESETS = {
         train=GibbsConfig(burn_in=10, sweeps=20, warm_burn_in=3, implicit_rank=64, deep_share=0.25),
     ),
     # The most accurate.
-    "best": Preset(model=_two_sided(embedding_dim=512, chains=8), train=GibbsConfig()),
+    "best": Preset(model=_two_sided(embedding_dim=512, chains=8), train=GibbsConfig(burn_in=40)),
     # For ratings that the memory of one machine cannot hold, and for other architectures.
     "gradient": Preset(model=DeepFMConfig(), train=TrainConfig()),
     # The model of the notebook that the project began as: two ids, the last three of a movie's genres out of

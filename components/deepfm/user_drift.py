@@ -18,16 +18,18 @@ class UserDrift(keras.layers.Layer):
     """Say by how much a user's ratings are above the usual at a moment.
 
     Formula:
-        d_u(t) = slope * log(1 + days since the first rating) + sum over c of x_uc(t), where x_uc is the
-        mean of an Ornstein-Uhlenbeck process with the time constant s_c, given its levels x_l and x_r at
-        the user's last rating up to t and the first one after it, a_l and a_r seconds away:
+        d_u(t) = slope * log(1 + days since the first rating) + f_u(t) + sum over c of x_uc(t), where f_u(t)
+        is what the stage of the user's history adds at the first rating from t on, and nothing after the
+        last one; and x_uc is the mean of an Ornstein-Uhlenbeck process with the time
+        constant s_c, given its levels x_l and x_r at the user's last rating up to t and the first one after
+        it, a_l and a_r seconds away:
 
         x_uc(t) = (e^(-a_l/s) (1 - e^(-2 a_r/s)) x_l + e^(-a_r/s) (1 - e^(-2 a_l/s)) x_r)
                   / (1 - e^(-2 (a_l + a_r)/s))
 
     The longer ago the last rating is, the nearer to 0 is x; a user without ratings has no drift. The
     weights are not trained but given: a key for each user and second with a rating, ascending, after a
-    first one that is below all others, and the levels then.
+    first one that is below all others, and the levels then and what the stage adds.
 
     Args:
         rows: Number of indices of users, as of their embedding.
@@ -72,6 +74,7 @@ class UserDrift(keras.layers.Layer):
         self.levels = self._given("levels", (self.cells, len(self.seconds)), "float32")
         self.since = self._given("since", (self.rows,), "int64", keras.initializers.Constant(NEVER))
         self.slope = self._given("slope", (), "float32")
+        self.stages = self._given("stages", (self.cells,), "float32")
         self.latest = self._given("latest", (), "int64")
 
     def call(self, inputs: list[keras.KerasTensor]) -> keras.KerasTensor:
@@ -90,7 +93,13 @@ class UserDrift(keras.layers.Layer):
         ) / within
         tenure = ops.cast(ops.maximum(times - ops.take(self.since, users), 0), "float32")
         slope = self.slope * ops.log1p(ops.expand_dims(tenure, -1) / _SECONDS_PER_DAY)
-        return slope + ops.sum(paths, axis=-1, keepdims=True)
+        # A left cell zero seconds away is the moment's own.
+        stage = ops.where(
+            before > 0,
+            ops.where(after < KEY_OF_USER, ops.expand_dims(ops.take(self.stages, right), -1), 0.0),
+            ops.expand_dims(ops.take(self.stages, left), -1),
+        )
+        return slope + stage + ops.sum(paths, axis=-1, keepdims=True)
 
     def _apart(
         self,

@@ -59,6 +59,11 @@ class Chains:
         return float(np.mean([chain.drift.slope for chain in self.each]))
 
     @property
+    def stages(self) -> np.ndarray:
+        """The mean of what the drift's stages add, float64[stages]."""
+        return np.mean([chain.drift.stages for chain in self.each], axis=0)
+
+    @property
     def residuals(self) -> np.ndarray:
         """What the current draws leave unsaid, float32[C, n], in stars."""
         return np.stack([chain.residuals for chain in self.each])

@@ -8,14 +8,19 @@ from components.gibbs.ratings import Ratings
 _SECONDS_PER_DAY = 86_400
 _VARIANCE = 0.02  # of each process before it is drawn, in square stars
 _RATE = 0.01  # of the variances' inverse gamma prior, in square stars
+_STAGE_PRECISION = 25.0  # of the prior of what a stage adds, per square star
 
 
 class Drift:
     """Draws the drift of each user's ratings, given what else is said of them.
 
     Formula:
-        d_u(t) = slope * log(1 + days since the user's first rating) + sum over c of x_uc(t), where x_uc is
-        an Ornstein-Uhlenbeck process with the time constant `seconds[c]` and a variance of its own
+        d_u(t) = slope * log(1 + days since the user's first rating) + f[stage] + sum over c of x_uc(t),
+        where x_uc is an Ornstein-Uhlenbeck process with the time constant `seconds[c]` and a variance of its
+        own; `stage_of` how many ratings the user gave before; the mean of f over all ratings is 0
+
+    New users are shown what many have seen, and rate it lower than what they look for later; the bias of one
+    who has given few ratings would hold that against the others.
 
     Args:
       ratings: the rows.
@@ -38,13 +43,16 @@ class Drift:
         self._decays = [np.exp(-gaps / constant) for constant in seconds]
         since = np.repeat(ratings.time[self._first], ratings.user_counts[ratings.user_counts > 0])
         self.tenure = np.log1p((ratings.time - since) / _SECONDS_PER_DAY)
+        self._stage = stage_of(ratings.positions)
+        self._stage_shares = np.bincount(self._stage) / len(ratings)
         self.slope = 0.0
+        self.stages = np.zeros(len(self._stage_shares))  # f, in stars
         self.variances = [_VARIANCE] * len(seconds)
         self._paths = np.zeros((len(seconds), len(ratings)))
         self.means = np.zeros_like(self._paths)  # of the paths, given all else
 
     def draw(self, residuals: np.ndarray, precisions: np.ndarray) -> np.ndarray:
-        """Draw slope, paths and variances; return the drift of each row.
+        """Draw slope, stages, paths and variances; return the drift of each row.
 
         Args:
           residuals: float32[n], what drift and noise have to explain, in stars.
@@ -54,11 +62,14 @@ class Drift:
           float32[n], in stars.
         """
         n = len(residuals)
-        rest = residuals.astype(np.float64) - self._paths.sum(axis=0)
+        rest = residuals.astype(np.float64) - self._paths.sum(axis=0) - self.stages[self._stage]
         weighted = precisions * self.tenure
         precision = 1.0 + float(weighted @ self.tenure)
         self.slope = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
         rest -= self.slope * self.tenure
+        rest += self.stages[self._stage]
+        self._draw_stages(rest, precisions)
+        rest -= self.stages[self._stage]
         for c, (constant, decays) in enumerate(zip(self.seconds, self._decays, strict=True)):
             rest += self._paths[c]
             sample_paths(
@@ -76,6 +87,15 @@ class Drift:
             self._draw_scale(c, rest, precisions)
             rest -= self._paths[c]
         return (residuals - rest).astype(np.float32)
+
+    def _draw_stages(self, rest: np.ndarray, precisions: np.ndarray) -> None:
+        """Draw what the stages add, given that its mean over all ratings is 0."""
+        bins, shares = len(self.stages), self._stage_shares
+        variances = 1 / (_STAGE_PRECISION + np.bincount(self._stage, precisions, bins))
+        drawn = variances * np.bincount(self._stage, precisions * rest, bins)
+        drawn += np.sqrt(variances) * self._rng.normal(size=bins)
+        spread = variances * shares
+        self.stages = drawn - spread * (shares @ drawn) / (shares @ spread)
 
     def _draw_variance(self, path: np.ndarray, decays: np.ndarray) -> float:
         """Draw a process's variance given its path, whose steps are normal and independent."""
@@ -97,6 +117,11 @@ class Drift:
         if proposed > 0 and np.log(self._rng.random()) < _log_prior(proposed) - _log_prior(scale):
             self._paths[c] = proposed * form
             self.variances[c] = proposed**2
+
+
+def stage_of(positions: np.ndarray) -> np.ndarray:
+    """Return the stage of a user who has given so many ratings, int64: two for each doubling."""
+    return (2 * np.log2(1 + positions)).astype(np.int64)
 
 
 def _log_prior(scale: float) -> float:

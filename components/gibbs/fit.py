@@ -13,7 +13,7 @@ from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart
 from components.gibbs.examples import Examples
 from components.gibbs.implicit import implicit_embeddings
-from components.gibbs.means import Means, assign_drift, drift_cells
+from components.gibbs.means import Means, assign_drift
 from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.watch import Watch, rmse
@@ -38,7 +38,7 @@ def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: 
         examples.transformed.numeric,
         rating_mean=float(ratings.rating.mean()),
         seed=seed,
-        drift_cells=1 + len(drift_cells(ratings)),
+        drift_cells=1 + len(ratings.seconds),
     )
 
 
@@ -125,4 +125,4 @@ def fit(
     model.get_layer(COMBINATION).w_0.assign(chains.each[0].rating_mean)  # a warm start has that of other rows
     users.assign(model, users.completed(means.users, ratings.user_counts > 0))
     movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
-    assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope)
+    assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope, means.stages)

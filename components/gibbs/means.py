@@ -5,6 +5,7 @@ import numpy as np
 
 from components.deepfm.user_drift import KEY_OF_USER, NEVER, UserDrift
 from components.gibbs.chains import Chains
+from components.gibbs.drift import stage_of
 from components.gibbs.ratings import Ratings
 
 
@@ -22,7 +23,7 @@ class Means:
 
     def add(self, chains: Chains) -> None:
         """Take the current draws in."""
-        values = (chains.user_means, chains.movie_means, chains.paths, np.array(chains.slope))
+        values = (chains.user_means, chains.movie_means, chains.paths, np.array(chains.slope), chains.stages)
         sums = self._sums or [np.zeros(value.shape) for value in values]
         self._sums = [total + value for total, value in zip(sums, values, strict=True)]
         self._count += 1
@@ -47,26 +48,28 @@ class Means:
         """Mean slope of the drift."""
         return float(self._mean(3))
 
+    @property
+    def stages(self) -> np.ndarray:
+        """Mean of what the drift's stages add, float32[stages]."""
+        return self._mean(4)
+
     def _mean(self, which: int) -> np.ndarray:
         return (self._sums[which] / self._count).astype(np.float32)
 
 
-def drift_cells(ratings: Ratings) -> np.ndarray:
-    """Return the last row of each user and second, int64[cells]."""
-    differ = (np.diff(ratings.user) != 0) | (np.diff(ratings.time) != 0)
-    return np.append(np.flatnonzero(differ), len(ratings) - 1)
-
-
-def assign_drift(layer: UserDrift, ratings: Ratings, paths: np.ndarray, slope: float) -> None:
-    """Give a layer, built with a cell more than `drift_cells` finds, the drift that was found.
+def assign_drift(
+    layer: UserDrift, ratings: Ratings, paths: np.ndarray, slope: float, stages: np.ndarray
+) -> None:
+    """Give a layer, built with a cell more than `ratings.seconds`, the drift that was found.
 
     Args:
       layer: gets the weights.
       ratings: that the drift was found in; the index of a user is its number and 1.
       paths: float32[processes, n], levels at each rating.
       slope: of the tenure.
+      stages: float[stages], what they add.
     """
-    cells = drift_cells(ratings)
+    cells = np.append(ratings.seconds[1:], len(ratings)) - 1  # the last row of each
     keys = (ratings.user[cells].astype(np.int64) + 1) * KEY_OF_USER + ratings.time[cells]
     layer.keys.assign(np.concatenate([layer.keys.numpy()[:1], keys]))
     levels = np.zeros(layer.levels.shape, np.float32)
@@ -77,6 +80,7 @@ def assign_drift(layer: UserDrift, ratings: Ratings, paths: np.ndarray, slope: f
     since[1 + rated] = ratings.time[ratings.of_user[rated]]
     layer.since.assign(since)
     layer.slope.assign(slope)
+    layer.stages.assign(np.append(0, stages[stage_of(ratings.positions[cells])]))
     layer.latest.assign(ratings.time.max())
 
 

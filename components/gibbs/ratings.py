@@ -1,6 +1,7 @@
 """The rows that a chain is run on."""
 
 import dataclasses
+import functools
 from typing import Self
 
 import numpy as np
@@ -48,6 +49,18 @@ class Ratings:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @functools.cached_property
+    def seconds(self) -> np.ndarray:
+        """The first row of each user and second, int64[cells]."""
+        differ = (np.diff(self.user) != 0) | (np.diff(self.time) != 0)
+        return np.concatenate([[0], 1 + np.flatnonzero(differ)])
+
+    @functools.cached_property
+    def positions(self) -> np.ndarray:
+        """How many ratings each row's user had given in earlier seconds, int64[n]."""
+        first = np.repeat(self.seconds, np.diff(self.seconds, append=len(self)))
+        return first - self.of_user[self.user]
 
     @property
     def user_counts(self) -> np.ndarray:

@@ -8,6 +8,8 @@ SECONDS = [50.0, 4000.0]
 TIMES = np.array([978_300_000, 978_300_030, 978_301_000])  # of user 2
 LEVELS = np.array([[0.3, -0.1], [0.5, 0.2], [-0.4, 0.1]], np.float32)
 
+STAGES = np.array([-0.2, -0.05, 0.1], np.float32)
+
 
 @pytest.fixture
 def layer():
@@ -18,6 +20,7 @@ def layer():
     layer.levels.assign([[0, 0], *LEVELS, [9, 9]])
     layer.since.assign([NEVER, NEVER, TIMES[0], 978_300_010, NEVER])
     layer.slope.assign(-0.1)
+    layer.stages.assign([0, *STAGES, 9])
     layer.latest.assign(TIMES[2])
     return layer
 
@@ -41,9 +44,12 @@ def test_is_the_mean_of_a_gaussian_process(layer, last, after):
     if last:
         layer.keys.assign([-1, KEY_OF_USER, *(2 * KEY_OF_USER + TIMES)])
         layer.levels.assign([[0, 0], [9, 9], *LEVELS])
+        layer.stages.assign([0, 9, *STAGES])
     time = TIMES[0] + after
     slope = -0.1 * np.log1p(max(after, 0) / 86_400)
-    assert drift(layer, 2, time) == pytest.approx(expected_path(time) + slope, abs=2e-5)
+    following = np.flatnonzero(time <= TIMES)
+    stage = STAGES[following[0]] if len(following) else 0
+    assert drift(layer, 2, time) == pytest.approx(expected_path(time) + slope + stage, abs=2e-5)
 
 
 def test_of_a_user_who_has_not_rated_is_none(layer):
@@ -61,7 +67,7 @@ def test_a_missing_timestamp_is_the_end_of_the_training_data(layer):
     assert (
         drift(layer, 2, -1)
         == drift(layer, 2, TIMES[2])
-        == pytest.approx(-0.3 - 0.1 * np.log1p(1000 / 86_400))
+        == pytest.approx(-0.3 + 0.1 - 0.1 * np.log1p(1000 / 86_400))
     )
 
 

@@ -32,6 +32,8 @@ def test_drift_is_the_mean_of_the_chains(chains):
     np.testing.assert_allclose(chains.paths, (first.means + second.means + third.means) / 3)
     assert chains.slope == pytest.approx((first.slope + second.slope + third.slope) / 3)
     assert len({first.slope, second.slope, third.slope}) == 3
+    np.testing.assert_allclose(chains.stages, (first.stages + second.stages + third.stages) / 3)
+    assert np.ptp([first.stages[0], second.stages[0], third.stages[0]]) > 0
 
 
 def test_residuals_are_those_of_each(chains):
@@ -51,3 +53,4 @@ def test_the_mean_over_sweeps_is_over_all_chains(chains):
     np.testing.assert_allclose(means.movies, chains.movie_means, rtol=1e-6)
     np.testing.assert_allclose(means.paths, chains.paths, rtol=1e-5)
     assert means.slope == pytest.approx(chains.slope)
+    np.testing.assert_allclose(means.stages, chains.stages, rtol=1e-5)

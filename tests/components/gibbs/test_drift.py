@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.gibbs.drift import Drift
+from components.gibbs.drift import Drift, stage_of
 from components.gibbs.ratings import Ratings
 
 USERS, EACH = 150, 60
@@ -64,6 +64,29 @@ def test_finds_variances_in_loud_noise_soon(world):
         variances.append(list(drift.variances))
     # Drawn given the paths alone, they would be at 0.03 and 0.1 still.
     np.testing.assert_allclose(np.mean(variances[20:], axis=0), VARIANCES, rtol=0.4)
+
+
+def test_finds_what_the_stages_add(world):
+    ratings, truth, _ = world
+    rng = np.random.default_rng(5)
+    stage = stage_of(ratings.positions)
+    added = np.where(ratings.positions < 4, -0.4, 0.0)
+    added -= added.mean()
+    drift = Drift(ratings, SECONDS, rng)
+    stages = []
+    for sweep in range(60):
+        drift.draw((truth + added + rng.normal(size=len(ratings))).astype(np.float32), np.ones(len(ratings)))
+        shares = np.bincount(stage) / len(ratings)
+        assert shares @ drift.stages == pytest.approx(0, abs=1e-9)
+        if sweep >= 20:
+            stages.append(drift.stages)
+    found = np.mean(stages, axis=0)
+    assert np.mean(found[stage[ratings.positions < 4]]) == pytest.approx(added.min(), abs=0.12)
+    assert np.mean(found[stage[ratings.positions >= 4]]) == pytest.approx(added.max(), abs=0.03)
+
+
+def test_stages_are_two_for_each_doubling():
+    assert stage_of(np.array([0, 1, 2, 3, 4, 5, 7, 15, 1023])).tolist() == [0, 2, 3, 4, 4, 5, 6, 8, 20]
 
 
 def test_returns_what_it_has_drawn(world):

@@ -22,3 +22,16 @@ def test_order_and_offsets():
     assert ratings.of_movie.tolist() == [0, 2, 4, 4]
     assert ratings.movie_counts.tolist() == [2, 2, 0]
     assert len(ratings) == 4
+
+
+def test_positions_count_the_ratings_of_earlier_seconds():
+    ratings = Ratings.of(
+        user=np.array([0, 0, 0, 0, 2, 2]),
+        movie=np.arange(6),
+        rating=np.ones(6),
+        time=np.array([3, 3, 8, 8, 8, 9]),
+        users=3,
+        movies=6,
+    )
+    assert ratings.positions.tolist() == [0, 0, 2, 2, 0, 1]
+    assert ratings.seconds.tolist() == [0, 2, 4, 5]
