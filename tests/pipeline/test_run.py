@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.config import PRESETS
 from pipeline.dataset.generated import generate
 from pipeline.dataset.layout import read_marker
 from schema import features
@@ -115,8 +116,9 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
         "reason": "no model was served before this one",
         "entries": {},
     }
-    assert summary["sweeps"] == summary["kept_sweep"] == 30
-    assert "the mean of 60 more sweeps" in Path(summary["report"]).read_text()
+    train = PRESETS["default"].train
+    assert summary["sweeps"] == summary["kept_sweep"] == train.burn_in
+    assert f"the mean of {train.sweeps} more sweeps" in Path(summary["report"]).read_text()
     assert summary["serving_validation"]["largest_difference"] < 1e-5
     assert Path(summary["serving_dir"]) == project.serving
     assert versions.versions(summary["serving_dir"]) == [1]
