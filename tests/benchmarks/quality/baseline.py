@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from components.ratings_example_gen import parse
 from tests.benchmarks.quality import splits
-from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
+from tests.benchmarks.quality.model import SECOND, Answers, Cost, ModelFailedError, Task
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(__file__).parent / "baselines"
@@ -33,11 +34,13 @@ class Baseline:
     options: tuple[str, ...] = ()
     python: Path = PYTHON
 
+    fits_validation: ClassVar = True
+
     @property
     def identity(self) -> str:
-        """A SHA-256, as hex, of the script, what scripts share, their packages and the options."""
+        """A SHA-256, as hex, of the script, what scripts share, their packages, the options and this file."""
         digest = hashlib.sha256(" ".join(self.options).encode())
-        for path in (self.script, *(FOLDER / name for name in SHARED)):
+        for path in (self.script, *(FOLDER / name for name in SHARED), Path(__file__)):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -63,4 +66,4 @@ class Baseline:
         if status:
             told = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
             raise ModelFailedError(f"{self.script.name} ended with status {status}: {told}; see {log}")
-        return Answers(np.load(predictions), Cost(**json.loads(cost.read_text(encoding="utf-8"))))
+        return Answers({SECOND: np.load(predictions)}, Cost(**json.loads(cost.read_text(encoding="utf-8"))))

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as in a run
@@ -25,10 +26,11 @@ from pipeline.dataset.resolve import Dataset, resolve
 from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from serving.quiet_imports import quiet_imports
 from tests.benchmarks.machine import machine
-from tests.benchmarks.quality import report, results, splits
+from tests.benchmarks.quality import lead, report, results, splits
+from tests.benchmarks.quality.lead import Leads
 from tests.benchmarks.quality.model import Model, ModelFailedError, Task
-from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SPLITS, judge_identity
-from tests.benchmarks.quality.results import Result
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SPLITS
+from tests.benchmarks.quality.results import Measurement, Result
 
 with quiet_imports():
     from tests.benchmarks.quality.models import MODELS, RANKERS
@@ -68,14 +70,14 @@ class Bench:
         return self._rows(split).exists()
 
     def result(self, name: str, split: str, seed: int) -> Result:
-        """Return what one model does on one split with one seed, measured now if it was not yet.
+        """Return how good one model is on one split with one seed, measured now if it was not yet.
 
         Raises:
           ModelFailedError: the model has no result.
         """
         identity = self._identity(name, split)
         if found := results.find(self._results, split, name, seed, identity):
-            return found
+            return self._judged(found)
         work = self.folder / "work" / f"{split}-{name}-{seed}"
         shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
         work.mkdir(parents=True)
@@ -90,34 +92,47 @@ class Bench:
                 ranking=protocol.ranking,
             )
         )
-        try:
-            judged = protocol.judge(rows, answers)
-        except ValueError as error:
-            raise ModelFailedError(f"its answers are none: {error}") from error
-        result = Result(
+        fitted = (splits.TRAIN, splits.VALID) if self._models[name].fits_validation else (splits.TRAIN,)
+        measured = Measurement(
             model=name,
             split=split,
             seed=seed,
             identity=identity,
-            metrics=judged,
             cost=vars(answers.cost),
-            fitted_on=sum(pq.read_metadata(rows / part).num_rows for part in (splits.TRAIN, splits.VALID)),
+            fitted_on=sum(pq.read_metadata(rows / part).num_rows for part in fitted),
             machine=machine(),
             largest_difference=answers.largest_difference,
+            predictions=answers.predictions,
         )
-        result.write(self._results)
+        try:
+            result = self._judged(measured)
+        except ValueError as error:
+            raise ModelFailedError(f"its answers are none: {error}") from error
+        measured.write(self._results)
         shutil.rmtree(work)
         return result
 
     def measured(self) -> list[Result]:
         """Return every result, of whatever call, that holds for today's rows, code and configuration."""
         return [
-            result
-            for result in results.every(self._results)
-            if result.model in self._models
-            and result.split in self._digests
-            and result.identity == self._identity(result.model, result.split)
+            self._judged(found)
+            for found in results.every(self._results)
+            if found.model in self._models
+            and found.split in self._digests
+            and found.identity == self._identity(found.model, found.split)
         ]
+
+    def leads(self, measured: Iterable[Result]) -> dict[str, Leads]:
+        """Return how far the best model of each split is ahead, as `lead.of_split`."""
+        return {
+            split: lead.of_split(self._rows(split), models)
+            for split, models in report.by_split(measured).items()
+            if not PROTOCOLS[split].ranking
+        }
+
+    def _judged(self, measured: Measurement) -> Result:
+        judge = PROTOCOLS[measured.split].judge
+        return Result.of(measured, judge(self._rows(measured.split), measured.predictions))
 
     @property
     def _results(self) -> Path:
@@ -127,8 +142,7 @@ class Bench:
         return self.folder / "rows" / split
 
     def _identity(self, name: str, split: str) -> str:
-        judge = judge_identity(PROTOCOLS[split])
-        return f"{self._digests[split]} {judge} {self._models[name].identity}"
+        return f"{self._digests[split]} {self._models[name].identity}"
 
 
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:
@@ -178,7 +192,9 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                     say(f"{what}: {error}")
             if measured := bench.measured():
                 kind = "generated" if dataset.generated else "real"
-                page = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
+                page = report.Report(
+                    f"{dataset.name} ({kind} data)", arguments.data, measured, bench.leads(measured)
+                )
                 for sheet in page.sheets():
                     console.print(sheet.drawn())
                 page.write(bench.folder)

@@ -1,8 +1,9 @@
 """The rows by which order is measured: each user's last rating is held out, and looked for among all movies.
 
 The ratings before it are a dataset of their own, in `DATASET`, which the pipeline splits at random; its test
-rows nobody needs. Some users are asked about every movie. `ANSWERS` says for each question whether the movie
-is the one held out, and whether the user has rated it before, in whatever split.
+rows nobody needs. Some users are asked about every movie. `ANSWERS` has for each question the rating of the
+movie that is held out, null for all others, and whether the user has rated the movie before, in whatever
+split.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ from schema import features
 from tests.benchmarks.quality import splits
 
 DATASET = "dataset"
-HELD_OUT, RATED = "held_out", "rated"
+RATED = "rated"
 USERS = 1000  # that are asked
 
 
@@ -73,8 +74,8 @@ def ask(asked: pa.Table, before: pa.Table, movies: np.ndarray) -> tuple[pa.Table
     """
     uid, mid, time = (asked[f.name].to_numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
     users, width = len(uid), len(movies)
-    held_out, rated = np.zeros((2, users, width), bool)
-    held_out[np.arange(users), np.searchsorted(movies, mid)] = True
+    held_out, rated = np.full((users, width), np.nan, np.float32), np.zeros((users, width), bool)
+    held_out[np.arange(users), np.searchsorted(movies, mid)] = asked[features.RATING.name].to_numpy()
     rows_uid, rows_mid = (before[f.name].to_numpy() for f in (features.UID, features.MID))
     mine = np.isin(rows_uid, uid)
     rated[np.searchsorted(uid, rows_uid[mine]), np.searchsorted(movies, rows_mid[mine])] = True
@@ -83,4 +84,5 @@ def ask(asked: pa.Table, before: pa.Table, movies: np.ndarray) -> tuple[pa.Table
         features.MID.name: np.tile(movies, users),
         features.TIMESTAMP.name: np.repeat(time, width),
     }
-    return pa.table(questions), pa.table({HELD_OUT: held_out.ravel(), RATED: rated.ravel()})
+    answers = {features.RATING.name: pa.array(held_out.ravel(), from_pandas=True), RATED: rated.ravel()}
+    return pa.table(questions), pa.table(answers)

@@ -1,6 +1,7 @@
 """What the bench asks of a model, whoever made it."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,9 @@ from components.ratings_example_gen.config import SplitMethod
 
 PRESET = "deepfm-"
 """Begins the name of each preset of the project, and of no other model."""
+
+SECOND, DAY, NO_MOMENT = "second", "day", "no_moment"
+"""What a model is told of the moment of a question: all, the day alone, or nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,9 +41,9 @@ class Cost:
 class Answers:
     """What a model says to the test questions."""
 
-    predictions: np.ndarray  # stars, or whatever gives the order if that is asked for, float[questions]
+    predictions: Mapping[str, np.ndarray]  # by what is told of the moment, float[questions]: stars, or
+    # whatever gives the order if that is asked for; `SECOND` of all models, the others if they are others
     cost: Cost
-    without_moment: np.ndarray | None = None  # predictions when no moment is told; None if they are no others
     largest_difference: float | None = None  # of a served version from the training graph, in stars
 
 
@@ -49,6 +53,8 @@ class ModelFailedError(Exception):
 
 class Model(Protocol):
     """Something that can be measured."""
+
+    fits_validation: bool  # to the rows of the validation split too
 
     @property
     def identity(self) -> str:

@@ -23,10 +23,19 @@ from serving.catalogue import FOLDER, Catalogue
 from serving.client.logic import PREDICT_SIGNATURE, RANK_SIGNATURE, ROWS_PER_REQUEST
 from serving.saved_model import SessionModel
 from tests.benchmarks.quality import splits
-from tests.benchmarks.quality.model import Answers, Cost, ModelFailedError, Task
+from tests.benchmarks.quality.model import (
+    DAY,
+    NO_MOMENT,
+    SECOND,
+    Answers,
+    Cost,
+    ModelFailedError,
+    Task,
+)
 
 ROOT = Path(__file__).parents[3]
 _NOT_LOADED = "assets.extra"  # of a SavedModel, by a server
+_SECONDS_PER_DAY = 86_400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +49,11 @@ class PresetModel:
     name: str
 
     @property
+    def fits_validation(self) -> bool:
+        """Whether the preset is fitted to the rows of the validation split too."""
+        return PRESETS[self.name].train.FITS_VALIDATION
+
+    @property
     def identity(self) -> str:
         """A SHA-256, as hex, of the preset's configuration and the code it is made and asked by."""
         preset = PRESETS[self.name]
@@ -47,6 +61,7 @@ class PresetModel:
         code = source_fingerprint(
             "components.ratings_example_gen.component",
             "components.transform.preprocessing",
+            "pipeline.preparation",
             preset.train.RUN_FN,
             "serving.saved_model",
         )
@@ -57,24 +72,31 @@ class PresetModel:
         """Run the pipeline, and ask the version that it pushed.
 
         Raises:
-          ModelFailedError: the run failed, pushed nothing or had other rows.
+          ModelFailedError: the run failed, pushed nothing or had other rows; or the code was edited
+            meanwhile.
         """
+        identity = self.identity
         summary = self._run(task)
         version = Path(summary["serving_dir"], str(summary["pushed_version"]))
-        questions, without = pq.read_table(task.rows / splits.QUESTIONS), None
+        questions = pq.read_table(task.rows / splits.QUESTIONS)
         known = Catalogue.load(version / FOLDER)
         with SessionModel(version) as session:
             answers, predict_ms = ask(session, known, questions, ranking=task.ranking)
-            if PRESETS[self.name].model.drift_seconds and not task.ranking:
-                without, _ = ask(session, known, without_moments(questions), ranking=False)
+            predictions = {SECOND: answers}
+            if PRESETS[self.name].model.drift_seconds:
+                for told in (NO_MOMENT,) if task.ranking else (DAY, NO_MOMENT):
+                    less, _ = ask(session, known, telling(questions, told), ranking=task.ranking)
+                    predictions[told] = less
+        source_fingerprint.cache_clear()
+        if self.identity != identity:
+            raise ModelFailedError("its code was edited while it was measured")
         return Answers(
-            answers,
+            predictions,
             Cost(
                 train_seconds=summary["seconds_by_node"]["Trainer"],
                 model_bytes=loaded_bytes(version),
                 predict_ms=predict_ms,
             ),
-            without_moment=without,
             largest_difference=summary["serving_validation"]["largest_difference"],
         )
 
@@ -138,11 +160,20 @@ def ask(
     return np.concatenate(answers).ravel().astype(np.float64), predict_ms
 
 
-def without_moments(questions: pa.Table) -> pa.Table:
-    """Return the same questions about no moment: about the end of the training data."""
+def telling(questions: pa.Table, told: str) -> pa.Table:
+    """Return the same questions, told less of their moments.
+
+    Args:
+      questions: as `splits.QUESTIONS` has them.
+      told: `DAY`: noon (UTC) of the day; or `NO_MOMENT`, which is about the end of the training data.
+    """
     name = features.TIMESTAMP.name
-    moments = pa.array(np.full(len(questions), features.MISSING_INT))
-    return questions.set_column(questions.schema.get_field_index(name), name, moments)
+    times = questions[name].to_numpy()
+    if told == DAY:
+        times = times - times % _SECONDS_PER_DAY + _SECONDS_PER_DAY // 2
+    else:
+        times = np.full_like(times, features.MISSING_INT)
+    return questions.set_column(questions.schema.get_field_index(name), name, pa.array(times))
 
 
 def requests(rows: int) -> list[slice]:

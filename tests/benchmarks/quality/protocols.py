@@ -1,20 +1,18 @@
 """What models are held to: which rows they get, and how their answers are judged."""
 
 import dataclasses
-import hashlib
-import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import ClassVar, Protocol
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from schema import features
-from tests.benchmarks.quality import learning_curve, leave_last_out, metrics, order, splits
-from tests.benchmarks.quality.model import Answers
-
-Metrics = dict[str, dict[str, float | int | None]]
+from tests.benchmarks.quality import learning_curve, leave_last_out, ranking_metrics, rating_metrics, splits
+from tests.benchmarks.quality.model import DAY, NO_MOMENT, SECOND
+from tests.benchmarks.quality.results import Judgement
 
 
 class EvaluationProtocol(Protocol):
@@ -22,7 +20,6 @@ class EvaluationProtocol(Protocol):
 
     split: SplitMethod  # by which the pipeline splits its dataset
     ranking: ClassVar[bool]  # as in `Task`
-    judged_by: ClassVar[tuple[ModuleType, ...]]  # what `judge` calls, beside `schema.features`
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows; return what tells them from others.
@@ -34,11 +31,15 @@ class EvaluationProtocol(Protocol):
     def data(self, dataset: Path, rows: Path) -> Path:
         """Return the dataset that the pipeline gets."""
 
-    def judge(self, rows: Path, answers: Answers) -> Metrics:
-        """Return the metrics, by slice.
+    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
+        """Return how good predictions are.
+
+        Args:
+          rows: as written.
+          predictions: as `model.Answers` has them.
 
         Raises:
-          ValueError: the answers are none.
+          ValueError: they are no answers to the questions.
         """
 
 
@@ -48,7 +49,6 @@ class Ratings:
 
     split: SplitMethod
     ranking: ClassVar = False
-    judged_by: ClassVar = (metrics,)
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `splits.make`."""
@@ -58,15 +58,15 @@ class Ratings:
         """Return the dataset itself."""
         return dataset
 
-    def judge(self, rows: Path, answers: Answers) -> Metrics:
-        """Return errors and AUC, as `metrics.by_slice`."""
+    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
+        """Return errors and AUC, as `rating_metrics.by_slice`, and RMSE for those told less of the moment."""
         wanted = pq.read_table(rows / splits.ANSWERS)
-        return metrics.by_slice(
-            wanted[features.RATING.name].to_numpy(),
-            answers.predictions,
-            metrics.cold(wanted),
-            answers.without_moment,
-        )
+        ratings = wanted[features.RATING.name].to_numpy()
+        judged = rating_metrics.by_slice(ratings, predictions[SECOND], rating_metrics.cold(wanted))
+        for told in {DAY, NO_MOMENT} & predictions.keys():
+            less = rating_metrics.by_slice(ratings, predictions[told], {})[rating_metrics.OVERALL]
+            judged[rating_metrics.OVERALL][told_less(rating_metrics.RMSE, told)] = less[rating_metrics.RMSE]
+        return Judgement(judged, (predictions[SECOND] - ratings) ** 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +86,11 @@ class Share(Ratings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class Ranking:
     """How high each user's last movie stands, after training on what was before."""
 
     split: SplitMethod = SplitMethod.RANDOM
     ranking: ClassVar = True
-    judged_by: ClassVar = (order, metrics)
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `leave_last_out.make`."""
@@ -101,28 +100,31 @@ class Order:
         """Return the dataset without the last ratings."""
         return rows / leave_last_out.DATASET
 
-    def judge(self, rows: Path, answers: Answers) -> Metrics:
-        """Return NDCG and recall, as `order.metrics`."""
+    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
+        """Return NDCG and recall, as `ranking_metrics.metrics`, and NDCG for those told no moment."""
         wanted = pq.read_table(rows / splits.ANSWERS)
-        held_out, rated = (
-            wanted[name].to_numpy() for name in (leave_last_out.HELD_OUT, leave_last_out.RATED)
-        )
-        return order.metrics(answers.predictions, held_out, rated)
+        held_out, rated = (wanted[name].to_numpy() for name in (features.RATING.name, leave_last_out.RATED))
+        judged = {
+            told: ranking_metrics.metrics(scores, held_out, rated) for told, scores in predictions.items()
+        }
+        metrics = judged.pop(SECOND)
+        for told, less in judged.items():
+            metrics[ranking_metrics.OVERALL][told_less(ranking_metrics.NDCG, told)] = less[
+                ranking_metrics.OVERALL
+            ][ranking_metrics.NDCG]
+        return Judgement(metrics)
 
 
-def judge_identity(protocol: EvaluationProtocol) -> str:
-    """Return a SHA-256, as hex, of the code by which answers are judged; after a change they are others."""
-    digest = hashlib.sha256(inspect.getsource(protocol.judge).encode())
-    for module in (*protocol.judged_by, features):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+def told_less(metric: str, told: str) -> str:
+    """Return the name of a metric of answers for which less of the moment was told."""
+    return f"{metric}_{told}"
 
 
 LAST, SIZE = "last", "size"
 SHARES = {f"size-{percent}": percent for percent in (10, 20, 40, 60, 80)}
 PROTOCOLS: dict[str, EvaluationProtocol] = {
     **{method.value: Ratings(method) for method in SplitMethod},
-    LAST: Order(),
+    LAST: Ranking(),
     **{name: Share(percent=percent) for name, percent in SHARES.items()},
 }
 

@@ -26,10 +26,11 @@ from rich.table import Table
 from components.model_report import style
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from serving import versions
-from tests.benchmarks.quality import metrics, order
+from tests.benchmarks.quality import ranking_metrics, rating_metrics
 from tests.benchmarks.quality.baseline import FOLDER
-from tests.benchmarks.quality.model import PRESET
-from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SHARES, SIZE
+from tests.benchmarks.quality.lead import Leads
+from tests.benchmarks.quality.model import DAY, NO_MOMENT, PRESET
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SHARES, SIZE, told_less
 from tests.benchmarks.quality.results import Result
 
 PAGE, CURVE = "report.md", "learning-curve.svg"
@@ -44,15 +45,22 @@ _HOW = {
     "told the moment of a test row, as the sampled presets are to the second and `myfm-day`, `myfm-short` "
     "and `myfm-ordered` to the day, makes use of the same user's ratings on both sides of it, later ones "
     "included, which no question in service has.",
-    SplitMethod.TIME.value: "Test rows are the last tenth of the ratings by time.",
+    SplitMethod.TIME.value: "Test rows are the last tenth of the ratings by time. What comes later helps "
+    "nobody here, as in service.",
     LAST: "The last rating of each user is held out. Each user asked about has every movie put in order, "
-    "but for those rated before.",
+    "but for those rated before. A sampled preset is told the moment of the rating held out, most often "
+    "seconds after the one before it, and goes on where the user was; without a moment it puts first what "
+    "is chosen after a pause, as it does in service where the ratings to fit are not of the same hour.",
 }
 _CURVE = (
     "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows. "
     "Columns: the ratings to fit. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
+_LEAD = (
+    "By how much the RMSE of the others is higher, of the test rows of all seeds together; in brackets, what "
+    "holds 95% of the leads when the users are drawn anew, each with all of their rows."
+)
 _SERVED = (
     "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
     "versions, the largest difference there of any rating from that of the training graph, by every "
@@ -106,11 +114,16 @@ class Time(Column):
         return 0.0
 
 
-def _metric(metric: str, part: str = metrics.OVERALL) -> Callable[[Result], Any]:
+def _metric(metric: str, part: str = rating_metrics.OVERALL) -> Callable[[Result], Any]:
     return lambda result: result.metrics[part].get(metric)
 
 
-RMSE = Column("RMSE", _metric(metrics.RMSE), 4)
+def _less(heading: str, metric: str, told: str) -> Column:
+    """Return the column of a metric of questions that tell less of their moment."""
+    return Column(heading, _metric(told_less(metric, told)), 4)
+
+
+RMSE = Column("RMSE", _metric(rating_metrics.RMSE), 4)
 TRAINING = Time("s training", lambda result: result.cost["train_seconds"], 1)
 COSTS = (
     TRAINING,
@@ -119,16 +132,21 @@ COSTS = (
 )
 RATINGS = (
     RMSE,
-    *(Column(f"RMSE, {part}", _metric(metrics.RMSE, part), 4) for part in metrics.SLICES),
-    Column("RMSE, no moment", _metric(metrics.RMSE_NO_MOMENT), 4),
-    Column("MAE", _metric(metrics.MAE), 4),
-    Column("AUC", _metric(metrics.AUC), 4),
-    Column("AUC, no 3", _metric(metrics.AUC_WITHOUT_3), 4),
+    *(Column(f"RMSE, {part}", _metric(rating_metrics.RMSE, part), 4) for part in rating_metrics.SLICES),
+    _less("RMSE, day only", rating_metrics.RMSE, DAY),
+    _less("RMSE, no moment", rating_metrics.RMSE, NO_MOMENT),
+    Column("MAE", _metric(rating_metrics.MAE), 4),
+    Column("AUC", _metric(rating_metrics.AUC), 4),
+    Column("AUC, no 3", _metric(rating_metrics.AUC_WITHOUT_3), 4),
     *COSTS,
 )
-ORDER = (
-    Column(f"NDCG@{order.TOP}", _metric(order.NDCG), 4),
-    Column(f"recall@{order.TOP}", _metric(order.RECALL), 4),
+_NDCG = f"NDCG@{ranking_metrics.TOP}"
+RANKING = (
+    Column(_NDCG, _metric(ranking_metrics.NDCG), 4),
+    Column(f"recall@{ranking_metrics.TOP}", _metric(ranking_metrics.RECALL), 4),
+    Column(f"{_NDCG}, liked", _metric(ranking_metrics.NDCG_LIKED), 4),
+    Column("stars of hits", _metric(ranking_metrics.STARS_OF_HITS), 2),
+    _less(f"{_NDCG}, no moment", ranking_metrics.NDCG, NO_MOMENT),
     *COSTS,
 )
 
@@ -138,7 +156,7 @@ Curve = dict[str, dict[int, list[Result]]]  # by model and by ratings fitted on,
 
 def columns(split: str) -> tuple[Column, ...]:
     """Return the columns of a split; by the first one models are compared."""
-    return ORDER if split == LAST else RATINGS
+    return RANKING if split == LAST else RATINGS
 
 
 def first_figure(result: Result) -> str:
@@ -183,12 +201,16 @@ class Report:
       title: names the dataset.
       data: what the bench was told of it; None if nothing.
       results: one at least.
+      leads: of the best model, by split.
     """
 
-    def __init__(self, title: str, data: str | None, results: list[Result]) -> None:
+    def __init__(
+        self, title: str, data: str | None, results: list[Result], leads: dict[str, Leads] | None = None
+    ) -> None:
         self._title = title
         self._data = data
         self._results = results
+        self._leads = leads or {}
         self._splits = by_split(results)
         self._curve = by_size(results)
 
@@ -214,6 +236,9 @@ class Report:
             sheet, result = split_sheet(split, models), next(iter(models.values()))[0]
             lines += [f"## {sheet.title}", "", f"{_HOW[split]} {_counts(result)}", "", *sheet.markdown(), ""]
             lines += [f"![{_plot_title(split)}]({PLOTS[split]})", ""]
+            if self._leads.get(split):
+                sheet = lead_sheet(next(iter(models)), self._leads[split])
+                lines += [f"### {sheet.title}", "", _LEAD, "", *sheet.markdown(), ""]
         if self._curve:
             sheet = curve_sheet(self._curve)
             lines += [f"## {sheet.title}", "", _CURVE, "", *sheet.markdown(), ""]
@@ -230,32 +255,33 @@ class Report:
     def _reading(self) -> list[str]:
         """Return the lines that tell how to read the tables, and what is not in them."""
         below = ExampleGenConfig().cold_below
-        machines = " and ".join(sorted({result.machine for result in self._results}))
         return [
             f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole "
             "pipeline, and asked as it is served; the others are baselines, most of other packages, on the "
             "same rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
             "",
             "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
-            "which is the bar in a plot. All seeds have the same rows; what other rows would "
-            "change is not in it.",
+            "which is the bar in a plot. All seeds have the same rows; what other users would "
+            "change is in the tables of leads.",
             "- RMSE and MAE are in stars. A cold user or movie has fewer than "
             f"{below} ratings to fit; a dash stands where no such row is tested.",
-            "- RMSE, no moment: that of the same questions asked without a moment, which is about the end of "
-            "the ratings to fit. A dash stands for presets whose model takes no moment, and for baselines: "
-            "those that use the day always have it.",
+            "- RMSE, day only and no moment: those of the same questions that tell noon of the day, which is "
+            "what `myfm-day`, `myfm-short` and `myfm-ordered` know, and of questions about no moment, which "
+            "are about the end of the ratings to fit. A dash stands for models that take no moment, and for "
+            "baselines.",
             "- AUC: how well 4 and 5 stars are told from fewer; no 3: without the test rows of 3 "
             "stars, though the models are fitted to such ratings too.",
-            f"- NDCG@{order.TOP} and recall@{order.TOP}: how high the movie held out stands among the first "
-            f"{order.TOP}; it is the only one that counts.",
+            f"- {_NDCG} and recall@{ranking_metrics.TOP}: how high the movie held out stands among the first "
+            f"{ranking_metrics.TOP}; it is the only one that counts. Liked: of the users who then gave it "
+            f"{rating_metrics.HIGH:g} stars or more. Stars of hits: the mean rating of those found there.",
             "- s training: seconds of the wall, of the fastest seed; of a preset with the reading of the "
             "examples and the export, of a baseline for the fit alone. MB: of a preset what a server loads, "
             "of a baseline its parameters. ms a 1,000: milliseconds for 1,000 predictions, when all test "
             "questions are asked, of the fastest seed.",
             "- Not measured: the memory that training takes; the time in which the hyperparameters were "
             "found; the latency of a single request, for which there is `make bench-latency`.",
-            f"- Machine: {machines}. Python {platform.python_version()}; presets: {_project_packages()}; "
-            f"baselines: {_baseline_packages()}.",
+            f"- {_machines(self._results)} Python {platform.python_version()}; presets: "
+            f"{_project_packages()}; baselines: {_baseline_packages()}.",
             "",
         ]
 
@@ -302,10 +328,21 @@ def by_size(results: Iterable[Result]) -> Curve:
 
 def _counts(result: Result) -> str:
     """Return how many rows a split has, in words."""
-    overall, *parts = ((part, values[metrics.ROWS]) for part, values in result.metrics.items())
+    overall, *parts = ((part, values[rating_metrics.ROWS]) for part, values in result.metrics.items())
     slices = " and ".join(f"{rows:,} of {part}" for part, rows in parts)
     asked = f"{overall[1]:,} test rows, {slices}" if parts else f"{overall[1]:,} users asked about"
     return f"{result.fitted_on:,} ratings to fit; {asked}."
+
+
+def _machines(results: Iterable[Result]) -> str:
+    """Return the machine that the times are of, in a sentence; if there are several, with their models."""
+    models: dict[str, set[str]] = collections.defaultdict(set)
+    for result in results:
+        models[result.machine].add(result.model)
+    if len(models) == 1:
+        return f"Machine: {next(iter(models))}."
+    each = (f"{machine} ({', '.join(sorted(names))})" for machine, names in sorted(models.items()))
+    return f"Times are of different machines: {'; '.join(each)}."
 
 
 def _project_packages() -> str:
@@ -335,6 +372,16 @@ def split_sheet(split: str, models: Models, *, spread: bool = True) -> Sheet:
         for model, results in models.items()
     ]
     return Sheet(f"{split} split", headings, rows)
+
+
+def lead_sheet(best: str, leads: Leads) -> Sheet:
+    """Return the table of how far the best model of a split is ahead of each other one."""
+    parts = (rating_metrics.OVERALL, *rating_metrics.SLICES)
+    rows = [
+        [name, *("-" if (lead := by_slice[part]) is None else str(lead) for part in parts)]
+        for name, by_slice in leads.items()
+    ]
+    return Sheet(f"Lead of {best}", ["model", *parts], rows)
 
 
 def served_sheet(results: Iterable[Result]) -> Sheet:

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import os
 import shutil
@@ -10,11 +11,12 @@ import filelock
 import pytest
 
 from pipeline.dataset.generated import generate
-from schema import features
 from tests.benchmarks.machine import machine
-from tests.benchmarks.quality import bench, metrics, order, report
+from tests.benchmarks.quality import bench, rating_metrics, report
 from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
-from tests.benchmarks.quality.results import Result
+from tests.benchmarks.quality.lead import Lead
+from tests.benchmarks.quality.protocols import PROTOCOLS
+from tests.benchmarks.quality.results import Result, every
 
 # Predicts a constant, notes that it ran, and does what it is told to.
 CONSTANT = f"""
@@ -75,9 +77,11 @@ def runs(script):
 
 def results(folder):
     return {
-        (result.split, result.model, result.seed): result
-        for path in folder.glob("*/results/*/*/*.json")
-        if (result := Result.read(path))
+        (found.split, found.model, found.seed): Result.of(
+            found, PROTOCOLS[found.split].judge(dataset / "rows" / found.split, found.predictions)
+        )
+        for dataset in folder.glob("*/")
+        for found in every(dataset / "results")
     }
 
 
@@ -143,8 +147,8 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
 
     assert bench.main(models(constant), told) == 0
     assert len(runs(constant)) == 4
-    path = tmp_path / "bench" / page.parent.name / "results" / "time" / "nine" / "seed-2.json"
-    path.write_text(path.read_text()[:40])
+    path = tmp_path / "bench" / page.parent.name / "results" / "time" / "nine" / "seed-2.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
     assert bench.main(models(constant), told) == 0
     assert len(runs(constant)) == 5
     constant.write_text(CONSTANT + "# changed\n")
@@ -153,26 +157,17 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert "| nine |" not in page.read_text()
 
 
-@pytest.mark.parametrize(
-    ("module", "split", "again"),
-    [
-        (metrics, "time", True),
-        (features, "time", True),
-        (order, "last", True),
-        (order, "time", False),
-        (report, "time", False),
-    ],
-)
-def test_what_judges_is_part_of_what_was_measured(
-    data, constant, tmp_path, monkeypatch, module, split, again
-):
-    told = arguments(data, tmp_path, "--seeds", "0", "--splits", split, "--models", "three")
+def test_predictions_are_judged_anew_and_not_made_again(data, constant, tmp_path, monkeypatch):
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time", "--models", "three")
     assert bench.main(models(constant), told) == 0
-    edited = tmp_path / "edited.py"
-    edited.write_text(Path(module.__file__).read_text() + "# another\n")
-    monkeypatch.setattr(module, "__file__", str(edited))
+    monkeypatch.setattr(rating_metrics, "HIGH", 9.0)
+    assert results(tmp_path / "bench")["time", "three", 0].metrics["overall"]["auc"] is None
     assert bench.main(models(constant), told) == 0
-    assert len(runs(constant)) == 1 + again
+    assert len(runs(constant)) == 1
+    (page,) = (tmp_path / "bench").glob("*/report.md")
+    (row,) = (line for line in page.read_text().splitlines() if line.startswith("| three |"))
+    headings = page.read_text().split("| model | seeds")[1].splitlines()[0].split(" | ")
+    assert row.split(" | ")[headings.index("AUC") + 1] == "-"
 
 
 def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_path, capsys):
@@ -265,7 +260,6 @@ def of_model(name, *, seconds=1.0, rmse=0.9, **more):
         model=name,
         split="random",
         seed=0,
-        identity="",
         metrics={
             part: {"rows": 10, "rmse": rmse, "mae": 0.7, "auc": None, "auc_without_3": None}
             for part in ("overall", "cold users", "cold movies")
@@ -273,7 +267,7 @@ def of_model(name, *, seconds=1.0, rmse=0.9, **more):
         cost={"train_seconds": seconds, "model_bytes": 1, "predict_ms": 1},
         fitted_on=1,
         machine="",
-        **more,
+        **{"largest_difference": None, **more},
     )
 
 
@@ -311,15 +305,35 @@ def test_what_is_served_is_on_the_page():
     assert page[page.index("## Served") :].endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
 
 
-def test_errors_without_a_moment_stand_beside_those_with_one():
+@pytest.mark.parametrize(
+    ("metric", "heading"), [("rmse_day", "RMSE, day only"), ("rmse_no_moment", "RMSE, no moment")]
+)
+def test_errors_when_less_is_told_of_a_moment_stand_beside_those_with_all(metric, heading):
     told = of_model("deepfm-best", rmse=0.81)
-    told.metrics["overall"]["rmse_no_moment"] = 0.8238
+    told.metrics["overall"][metric] = 0.8238
     headings, *rows = report.split_sheet(
         "random", {"deepfm-best": [told], "svd": [of_model("svd")]}
     ).markdown()
-    place = headings.split(" | ").index("RMSE, no moment")
+    place = headings.split(" | ").index(heading)
     assert [row.split(" | ")[place] for row in rows[1:]] == ["0.8238", "-"]
     assert "`myfm-day`" in report.Report("data", None, [told]).page()
+
+
+def test_times_of_several_machines_are_told_apart():
+    results = [of_model("svd"), dataclasses.replace(of_model("ease"), machine="1 core")]
+    assert (
+        "- Times are of different machines:  (svd); 1 core (ease). Python"
+        in report.Report("data", None, results).page()
+    )
+
+
+def test_the_lead_of_the_best_is_on_the_page():
+    ahead = {"svd": {"overall": Lead(0.01234, 0.011, 0.0136), "cold users": None, "cold movies": None}}
+    page = report.Report(
+        "data", None, [of_model("best", rmse=0.8), of_model("svd")], {"random": ahead}
+    ).page()
+    assert "### Lead of best\n" in page
+    assert "| svd | 0.0123 (0.0110 to 0.0136) | - | - |\n" in page
 
 
 def test_a_column_is_mean_and_spread():

@@ -5,8 +5,9 @@ import tensorflow as tf
 from schema import features
 from serving.catalogue import Catalogue
 from serving.saved_model import SessionModel
+from tests.benchmarks.quality.model import DAY, NO_MOMENT
 from tests.benchmarks.quality.models import MODELS
-from tests.benchmarks.quality.preset import PresetModel, ask, loaded_bytes, of_users, scores, without_moments
+from tests.benchmarks.quality.preset import PresetModel, ask, loaded_bytes, of_users, scores, telling
 
 
 def test_presets_are_told_apart():
@@ -24,7 +25,7 @@ class Clock(tf.Module):
         return {features.RATING.name: tf.cast(times + mids, tf.float32)}
 
 
-def test_questions_are_asked_at_their_moments_and_without(tmp_path, monkeypatch):
+def test_questions_are_asked_at_their_moments_and_at_less(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.benchmarks.quality.preset.ROWS_PER_REQUEST", 2)
     clock = Clock()
     signature = {
@@ -36,13 +37,15 @@ def test_questions_are_asked_at_their_moments_and_without(tmp_path, monkeypatch)
     tf.saved_model.save(
         clock, str(tmp_path), signatures={"predict": clock.predict.get_concrete_function(**signature)}
     )
-    questions = pa.table({"uid": [7, 7, 8], "mid": [20, 30, 20], "timestamp": [100, 200, 300]})
+    questions = pa.table({"uid": [7, 7, 8], "mid": [20, 30, 20], "timestamp": [100, 200, 90_000]})
     with SessionModel(tmp_path) as session:
         said, milliseconds = ask(session, Catalogue.empty(), questions, ranking=False)
-        assert said.tolist() == [120, 230, 320]
+        assert said.tolist() == [120, 230, 90_020]
         assert milliseconds > 0
-        said, _ = ask(session, Catalogue.empty(), without_moments(questions), ranking=False)
+        said, _ = ask(session, Catalogue.empty(), telling(questions, NO_MOMENT), ranking=False)
         assert said.tolist() == [19, 29, 19]
+        said, _ = ask(session, Catalogue.empty(), telling(questions, DAY), ranking=False)
+        assert said.tolist() == [43_220, 43_230, 43_220 + 86_400]
 
 
 def test_a_ranking_is_read_back_in_the_order_of_the_questions():

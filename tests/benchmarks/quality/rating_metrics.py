@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from schema import features
 
 RMSE, MAE, AUC, AUC_WITHOUT_3, ROWS = "rmse", "mae", "auc", "auc_without_3", "rows"
-RMSE_NO_MOMENT = "rmse_no_moment"
 OVERALL = "overall"
 SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
 
@@ -30,7 +29,6 @@ def by_slice(
     ratings: np.ndarray,
     predictions: np.ndarray,
     slices: Mapping[str, np.ndarray],
-    without_moment: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | int | None]]:
     """Return the metrics of all rows, and of each slice.
 
@@ -38,19 +36,15 @@ def by_slice(
       ratings: as given, in stars, float[n].
       predictions: in stars, float[n].
       slices: the rows of each, bool[n], by name.
-      without_moment: as `model.Answers` has it.
 
     Raises:
       ValueError: there is not one finite prediction for each rating.
     """
     everything = np.ones(len(ratings), bool)
-    measured = {
+    return {
         name: _metrics(ratings[rows], checked(predictions, len(ratings))[rows])
         for name, rows in {OVERALL: everything, **slices}.items()
     }
-    if without_moment is not None:
-        measured[OVERALL][RMSE_NO_MOMENT] = _rmse(checked(without_moment, len(ratings)) - ratings)
-    return measured
 
 
 def checked(predictions: np.ndarray, rows: int) -> np.ndarray:
