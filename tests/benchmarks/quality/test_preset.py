@@ -2,18 +2,38 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from pipeline.dataset.generated import generate
 from schema import features
 from serving.catalogue import Catalogue
 from serving.saved_model import SessionModel
-from tests.benchmarks.quality.model import DAY, NO_MOMENT
+from tests.benchmarks.quality.model import DAY, NO_MOMENT, SECOND, Task
 from tests.benchmarks.quality.models import MODELS
 from tests.benchmarks.quality.preset import PresetModel, ask, loaded_bytes, of_users, scores, telling
+from tests.benchmarks.quality.protocols import PROTOCOLS
 
 
 def test_presets_are_told_apart():
     assert {"deepfm-default", "deepfm-gradient", "deepfm-notebook"} <= MODELS.keys()
     assert PresetModel("default").identity != PresetModel("notebook").identity
     assert PresetModel("default").identity == MODELS["deepfm-default"].identity
+
+
+def test_a_preset_is_run_by_the_pipeline_and_asked_as_it_is_served(tmp_path):
+    data, rows, work, protocol = *(tmp_path / name for name in ("data", "rows", "work")), PROTOCOLS["random"]
+    generate(data, ratings=6000, users=80, movies=120, seed=3)
+    protocol.make(data, rows)
+    work.mkdir()
+    task = Task(rows=rows, split=protocol.split, seed=1, work=work, data=data, ranking=False)
+    answers = PresetModel("fast").answer(task)
+    assert answers.predictions.keys() == {SECOND, DAY, NO_MOMENT}
+    metrics = protocol.judge(rows, answers.predictions).metrics["overall"]
+    assert metrics["rmse"] < 0.95  # the best constant has 1.085
+    assert metrics["rmse_day"] != metrics["rmse"] != metrics["rmse_no_moment"] < 0.95
+    assert answers.largest_difference < 1e-5
+    assert answers.cost.train_seconds > 1
+    assert answers.cost.model_bytes > 100_000
+    assert PresetModel("fast").fits_validation
+    assert not PresetModel("notebook").fits_validation
 
 
 class Clock(tf.Module):
