@@ -5,14 +5,15 @@ from tests.benchmarks.quality.baseline import FOLDER, Baseline
 from tests.benchmarks.quality.model import PRESET, Model
 from tests.benchmarks.quality.preset import PresetModel
 
-_SURPRISE, _MYFM = FOLDER / "surprise_svd.py", FOLDER / "myfm_svdpp.py"
+_SURPRISE, _MYFM, _EASE = (FOLDER / name for name in ("surprise_svd.py", "myfm_svdpp.py", "ease.py"))
 
 # They order movies, and rate none.
 RANKERS: dict[str, Model] = {
     "popularity": Baseline(FOLDER / "popularity.py"),
     "item-knn": Baseline(FOLDER / "item_knn.py"),
     "als": Baseline(FOLDER / "implicit_als.py"),
-    "ease": Baseline(FOLDER / "ease.py"),
+    "ease": Baseline(_EASE),
+    "ease-recent": Baseline(_EASE, ("--l2=1000", "--fade=3")),
 }
 
 MODELS: dict[str, Model] = {
