@@ -12,6 +12,8 @@ from tests.benchmarks.quality.baseline import FOLDER, PYTHON, Baseline
 from tests.benchmarks.quality.model import Task
 from tests.benchmarks.quality.protocols import PROTOCOLS
 
+SECONDS_PER_DAY = 86_400
+
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="`make bench-quality` was never run")
 
 
@@ -96,3 +98,19 @@ def test_what_was_rated_long_ago_fades(tmp_path):
 
 def test_without_a_fade_all_that_was_rated_counts_the_same(tmp_path):
     assert predictions(tmp_path, ROWS, QUESTIONS, "ease.py", "--l2=2") == pytest.approx([0.75] * 8)
+
+
+def test_an_unseen_day_is_as_the_nearest_one_before(tmp_path):
+    stars = {10: 1.0, 20: 5.0, 30: 3.0}  # that each user gave to ten movies on a day
+    rows = [
+        (uid, day + nth, stars[day], day * SECONDS_PER_DAY)
+        for day in stars
+        for uid in range(1, 6)
+        for nth in range(10)
+    ]
+    questions = [(1, 99, day * SECONDS_PER_DAY + 7) for day in (5, 10, 19, 20, 21, 29, 30, 31, 400)]
+    answers = predictions(tmp_path, rows, questions, "myfm_svdpp.py", "--rank=2", "--iterations=20", "--day")
+    assert answers[[0, 2]].tolist() == [answers[1]] * 2
+    assert answers[[4, 5]].tolist() == [answers[3]] * 2
+    assert answers[[7, 8]].tolist() == [answers[6]] * 2
+    assert answers[1] < answers[6] < answers[3]
