@@ -2,9 +2,10 @@
 
 The fields are those of Rendle, Zhang and Koren 2019, On the Difficulty of Evaluating Baselines
 (https://arxiv.org/abs/1905.01395): the user, the movie, the movies that the user rated, the users who rated
-the movie, and with `--day` the day of the rating. Both histories are of the training rows. An id or a day
-that was not trained on has no value in its field. With `--ordered` the stars are ordered classes under a
-probit link, and the prediction is their mean.
+the movie, and with `--day` the day of the rating. Both histories are of the training rows. An id that was not
+trained on has no value in its field. Such a day is taken as the nearest trained on before it, or else as the
+first: without a value all that days say, a part of the mean rating included, would be missing. With
+`--ordered` the stars are ordered classes under a probit link, and the prediction is their mean.
 """
 
 import argparse
@@ -32,6 +33,10 @@ class Field:
         places = np.minimum(np.searchsorted(self.values, values), len(self.values) - 1)
         return np.where(self.values[places] == values, places, len(self.values))
 
+    def latest(self, values: np.ndarray) -> np.ndarray:
+        """Return the index of each value or else of the nearest one below, or else of the first, int64[n]."""
+        return np.maximum(np.searchsorted(self.values, values, side="right") - 1, 0)
+
     def one_hot(self) -> sparse.csr_matrix:
         """Return a row for each index, the last one empty: [values + 1, values]."""
         return sparse.eye(len(self.values) + 1, len(self.values), format="csr")
@@ -53,7 +58,7 @@ class Machine:
             myfm.RelationBlock(field.index(ids), block)
             for field, ids, block in zip((users, movies), (pairs.uid, pairs.mid), self.blocks, strict=True)
         ]
-        return (days and days.one_hot()[days.index(pairs.time // _SECONDS_PER_DAY)]), relations
+        return (days and days.one_hot()[days.latest(pairs.time // _SECONDS_PER_DAY)]), relations
 
     def predict(self, questions: Pairs) -> np.ndarray:
         """Return ratings in stars, float64[n], the mean over the samples."""
