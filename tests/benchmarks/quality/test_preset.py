@@ -20,7 +20,7 @@ def test_presets_are_told_apart():
 
 def test_a_preset_is_run_by_the_pipeline_and_asked_as_it_is_served(tmp_path):
     data, rows, work, protocol = *(tmp_path / name for name in ("data", "rows", "work")), PROTOCOLS["random"]
-    generate(data, ratings=6000, users=80, movies=120, seed=3)
+    generate(data, ratings=20_000, users=200, movies=150, seed=3)
     protocol.make(data, rows)
     work.mkdir()
     task = Task(rows=rows, split=protocol.split, seed=1, work=work, data=data, ranking=False)
