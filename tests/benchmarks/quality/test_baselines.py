@@ -79,7 +79,7 @@ def predictions(folder, rows, questions, script, *options):
     ):
         pq.write_table(pa.table([list(column) for column in zip(*part, strict=True)], columns), folder / file)
     task = Task(rows=folder, split=SplitMethod.RANDOM, seed=1, work=folder, data=folder, ranking=False)
-    return Baseline(FOLDER / script, options).answer(task).predictions
+    return Baseline(FOLDER / script, options).answer(task).predictions[SECOND]
 
 
 # Of n users who have all rated the same m movies, each weight is n / (L2 + n (m - 1)), here 2 / (2 + 6): the
