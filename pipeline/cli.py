@@ -1,6 +1,5 @@
 """The `deepfm` command. Each command imports what it needs, so that all of them start at once."""
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +29,10 @@ from pipeline.run_options import (
     RunRequest,
     Runs,
     Seed,
+    Split,
     Window,
     find_dataset,
+    with_options,
 )
 from pipeline.summaries import last_summaries
 from pipeline.terminal import console, say, stop
@@ -61,7 +62,7 @@ def run(
     ] = None,
     preset: Preset = PresetName["default"],
     seed: Seed = 0,
-    split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    split: Split = SplitMethod.RANDOM,
     cold: Cold = False,
     date: Annotated[
         str | None, typer.Option(help="Of a folder of days: last day of the evaluation span, as 2000-12-31.")
@@ -148,7 +149,7 @@ def compile_package(
     ] = "",
     preset: Preset = PresetName["default"],
     seed: Seed = 0,
-    split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    split: Split = SplitMethod.RANDOM,
     spans: Annotated[
         bool, typer.Option("--spans", help="The data are a folder of days: each run needs a date.")
     ] = False,
@@ -175,13 +176,8 @@ def compile_package(
         config = PipelineConfig(
             dataset=dataset, data_folder=data, root=root, window_days=window, generated=False, beam=beam
         )
-        config = PRESETS[preset.value](config)
         days = SpanConfig(evaluation_days=evaluation_days, allow_missing=allow_missing) if spans else None
-        config = dataclasses.replace(
-            config,
-            train=dataclasses.replace(config.train, seed=seed),
-            example_gen=dataclasses.replace(config.example_gen, split=split, spans=days),
-        )
+        config = with_options(config, preset=preset, seed=seed, split=split, spans=days)
         volumes = {claim: path for claim, _, path in (text.partition(":") for text in volume or [])}
         kubeflow = KubeflowConfig(image=image, volumes=volumes, pipeline_root=pipeline_root)
         package.write_package(output, package.compile_package(config, kubeflow))

@@ -27,6 +27,7 @@ Preset = Annotated[
 Seed = Annotated[
     int, typer.Option(min=0, max=2**32 - 1, help="Of the chain, weights, order of rows and dropout.")
 ]
+Split = Annotated[SplitMethod, typer.Option(help="How rows are divided.")]
 Cold = Annotated[bool, typer.Option("--cold", help="Train from nothing, not from the served model.")]
 Window = Annotated[int, typer.Option(min=0, help="Days to train on, before the evaluation span; 0 for all.")]
 EvaluationDays = Annotated[int, typer.Option(min=1, help="Days of the evaluation span.")]
@@ -34,6 +35,28 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Go on without days that are missing or late.")
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+
+
+def with_options(
+    config: PipelineConfig,
+    *,
+    preset: str,
+    seed: int,
+    split: SplitMethod,
+    spans: SpanConfig | None,
+    cold: bool = False,
+) -> PipelineConfig:
+    """Return a configuration with what a person chose of model, training and split.
+
+    Raises:
+        ValueError: The split and the spans do not go together.
+    """
+    config = PRESETS[preset](config)
+    return dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, seed=seed, cold=cold),
+        example_gen=ExampleGenConfig(split=split, spans=spans),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +78,7 @@ class RunRequest:
         """The configuration of the run."""
         days = self.days
         spans = days and SpanConfig(evaluation_days=days.evaluation_days, allow_missing=days.allow_missing)
-        config = PRESETS[self.preset](
+        return with_options(
             PipelineConfig(
                 dataset=self.dataset.name,
                 data_folder=self.dataset.folder,
@@ -66,12 +89,12 @@ class RunRequest:
                 accept_data=self.accept_data,
                 noise_floor_rmse=self.dataset.noise_floor_rmse,
                 beam=self.beam,
-            )
-        )
-        return dataclasses.replace(
-            config,
-            train=dataclasses.replace(config.train, seed=self.seed, cold=self.cold),
-            example_gen=ExampleGenConfig(split=self.split, spans=spans),
+            ),
+            preset=self.preset,
+            seed=self.seed,
+            split=self.split,
+            spans=spans,
+            cold=self.cold,
         )
 
     @property

@@ -14,7 +14,7 @@ from pipeline.beam_profiles import BeamProfile
 from pipeline.config import PRESETS
 from pipeline.dataset.errors import DatasetError
 from pipeline.job import ALREADY_RUNNING
-from pipeline.run_options import RunRequest, Runs, find_dataset
+from pipeline.run_options import RunRequest, Runs, Split, find_dataset
 from pipeline.terminal import console, say, stop, wide
 from pipeline.tuning_config import TuningConfig
 
@@ -31,7 +31,7 @@ def tune(
         str | None,
         typer.Option(help="Folder or zip in MovieLens 1M's format; downloaded or generated if not given."),
     ] = None,
-    split: Annotated[SplitMethod, typer.Option(help="How rows are divided.")] = SplitMethod.RANDOM,
+    split: Split = SplitMethod.RANDOM,
     trials: Annotated[
         int, typer.Option(min=1, help="Models that are fitted; the first is the preset's.")
     ] = 20,

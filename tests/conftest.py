@@ -85,6 +85,20 @@ def examples(rows):
     return np.array(serialized, object)
 
 
+def request(rows):
+    """Raw tensors of rows for the signature `predict`."""
+    tensors = {}
+    for feature in features.SERVED:
+        values = [row[feature.name] for row in rows]
+        if feature is features.GENRES:
+            values = [[*genres, *[""] * (4 - len(genres))] for genres in values]
+        elif feature is features.ZIP:
+            values = ["".join(zips) for zips in values]
+        dtype = np.int64 if feature.dtype is features.Dtype.INT64 else object
+        tensors[feature.name] = np.array(values, dtype)
+    return tensors
+
+
 @dataclasses.dataclass(frozen=True)
 class Transformed:
     """Rows as they came and as Transform makes them; `graph`, `train.gz` and `valid.gz` lie in the folder."""

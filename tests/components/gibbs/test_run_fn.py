@@ -19,7 +19,7 @@ from components.trainer.start import Start
 from components.trainer.warm_start import WARM_START_FILE
 from schema import features
 from serving.saved_model import SessionModel
-from tests.conftest import TRAIN_ROWS, VALID_ROWS, fn_args, transform
+from tests.conftest import TRAIN_ROWS, VALID_ROWS, examples, fn_args, request, transform
 
 MODEL = DeepFMConfig(
     architecture="two_sided",
@@ -72,13 +72,74 @@ def movie_embeddings(folder):
     return kept(folder).get_layer(f"{features.MID.name}_embedding").table.numpy().ravel()
 
 
-def test_a_session_says_what_the_training_graph_says(sampled, data):
-    model = kept(sampled)
-    rows = {
+def transformed(data, model, moment):
+    """All rows as Beam transformed them, for the model: at their own moment, else at the end of the data."""
+    columns = {
         name: np.array([row[name] for row in data.transformed], value.dtype)
         for name, value in model.input.items()
     }
-    np.testing.assert_allclose(asked(sampled, data), model(rows), atol=1e-5)
+    moments = columns[features.TIMESTAMP.name]
+    if moment != "own":
+        moments[:] = moments.max()
+    return columns
+
+
+def raw(data, moment):
+    """All rows as a client has them: at their own moment, at a missing one or with none."""
+    rows = [dict(row) for row in data.rows]
+    for row in rows:
+        if moment == "missing":
+            row[features.TIMESTAMP.name] = features.MISSING_INT
+        elif moment == "none":
+            del row[features.TIMESTAMP.name]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("signature", "moment"),
+    [
+        ("serving_default", "own"),
+        ("serving_default", "missing"),
+        ("serving_default", "none"),
+        ("predict", "own"),
+        ("predict", "missing"),
+    ],
+)
+def test_a_session_says_what_the_training_graph_says(sampled, data, signature, moment):
+    model, rows = kept(sampled), raw(data, moment)
+    inputs = {"examples": examples(rows)} if signature == "serving_default" else request(rows)
+    with SessionModel(sampled / "model") as session:
+        said = session.run(signature, inputs)[features.RATING.name].ravel()
+    np.testing.assert_allclose(said, model(transformed(data, model, moment)), rtol=0, atol=1e-5)
+    if moment != "own":
+        assert np.abs(said - model(transformed(data, model, "own"))).max() > 0.01
+
+
+@pytest.mark.parametrize("moment", ["own", "missing"])
+def test_a_ranking_has_the_ratings_of_the_training_graph(sampled, data, moment):
+    model, rows = kept(sampled), raw(data, moment)
+    columns = transformed(data, model, moment)
+    movies = list({row[features.MID.name]: number for number, row in enumerate(rows)}.values())
+    once = (features.UID, *features.USER_FEATURES, features.TIMESTAMP)
+    of_movies = {features.MID.index_name, features.GENRES.index_name}
+    with SessionModel(sampled / "model") as session:
+        for asked in range(0, len(rows), 7):
+            inputs = request([rows[movie] for movie in movies])
+            for feature in once:
+                inputs[feature.name] = request(rows[asked : asked + 1])[feature.name]
+            found = session.run("rank", inputs)
+            expected = model(
+                {
+                    name: column[movies] if name in of_movies else column[[asked] * len(movies)]
+                    for name, column in columns.items()
+                }
+            )
+            np.testing.assert_allclose(
+                found[features.RATING.name][np.argsort(found[features.MID.name])],
+                np.take(expected, np.argsort(inputs[features.MID.name])),
+                rtol=0,
+                atol=1e-5,
+            )
 
 
 def candidates(data, row, timestamp):

@@ -16,22 +16,9 @@ from components.trainer.start import Entries, Start
 from components.trainer.warm_start import WARM_START_FILE
 from schema import features
 from serving.saved_model import SessionModel
+from tests.conftest import request
 
 VALID = slice(240, 300)
-
-
-def request(rows):
-    """Raw tensors of rows for the signature `predict`."""
-    tensors = {}
-    for feature in features.SERVED:
-        values = [row[feature.name] for row in rows]
-        if feature is features.GENRES:
-            values = [[*genres, *[""] * (4 - len(genres))] for genres in values]
-        elif feature is features.ZIP:
-            values = ["".join(zips) for zips in values]
-        dtype = np.int64 if feature.dtype is features.Dtype.INT64 else object
-        tensors[feature.name] = np.array(values, dtype)
-    return tensors
 
 
 def keras_predictions(folder, data, rows):
