@@ -55,13 +55,13 @@ class Chains:
 
     @property
     def slope(self) -> float:
-        """The mean slope of the drift."""
-        return float(np.mean([chain.drift.slope for chain in self.each]))
+        """The mean slope of the drift, given all else."""
+        return float(np.mean([chain.drift.slope_mean for chain in self.each]))
 
     @property
     def stages(self) -> np.ndarray:
-        """The mean of what the drift's stages add, float64[stages]."""
-        return np.mean([chain.drift.stages for chain in self.each], axis=0)
+        """The mean of what the drift's stages add, given all else, float64[stages]."""
+        return np.mean([chain.drift.stage_means for chain in self.each], axis=0)
 
     @property
     def residuals(self) -> np.ndarray:

@@ -45,8 +45,9 @@ class Drift:
         self.tenure = np.log1p((ratings.time - since) / _SECONDS_PER_DAY)
         self._stage = stage_of(ratings.positions)
         self._stage_shares = np.bincount(self._stage) / len(ratings)
-        self.slope = 0.0
+        self.slope = self.slope_mean = 0.0
         self.stages = np.zeros(len(self._stage_shares))  # f, in stars
+        self.stage_means = self.stages  # of f, given all else
         self.variances = [_VARIANCE] * len(seconds)
         self._paths = np.zeros((len(seconds), len(ratings)))
         self.means = np.zeros_like(self._paths)  # of the paths, given all else
@@ -65,7 +66,8 @@ class Drift:
         rest = residuals.astype(np.float64) - self._paths.sum(axis=0) - self.stages[self._stage]
         weighted = precisions * self.tenure
         precision = 1.0 + float(weighted @ self.tenure)
-        self.slope = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
+        self.slope_mean = float(weighted @ rest) / precision
+        self.slope = self.slope_mean + self._rng.normal() / np.sqrt(precision)
         rest -= self.slope * self.tenure
         rest += self.stages[self._stage]
         self._draw_stages(rest, precisions)
@@ -92,10 +94,12 @@ class Drift:
         """Draw what the stages add, given that its mean over all ratings is 0."""
         bins, shares = len(self.stages), self._stage_shares
         variances = 1 / (_STAGE_PRECISION + np.bincount(self._stage, precisions, bins))
-        drawn = variances * np.bincount(self._stage, precisions * rest, bins)
-        drawn += np.sqrt(variances) * self._rng.normal(size=bins)
+        free = variances * np.bincount(self._stage, precisions * rest, bins)
+        drawn = free + np.sqrt(variances) * self._rng.normal(size=bins)
         spread = variances * shares
-        self.stages = drawn - spread * (shares @ drawn) / (shares @ spread)
+        self.stage_means, self.stages = (
+            stages - spread * (shares @ stages) / (shares @ spread) for stages in (free, drawn)
+        )
 
     def _draw_variance(self, path: np.ndarray, decays: np.ndarray) -> float:
         """Draw a process's variance given its path, whose steps are normal and independent."""

@@ -85,6 +85,39 @@ def test_finds_what_the_stages_add(world):
     assert np.mean(found[stage[ratings.positions >= 4]]) == pytest.approx(added.max(), abs=0.03)
 
 
+def test_what_nothing_is_said_of_is_as_the_prior_expects():
+    ratings = Ratings.of(
+        user=np.repeat(np.arange(20), 5),
+        movie=np.tile(np.arange(5), 20),
+        rating=np.zeros(100),
+        time=np.full(100, 978_300_000),
+        users=20,
+        movies=5,
+    )
+    rng = np.random.default_rng(2)
+    drift = Drift(ratings, SECONDS, rng)
+    for _ in range(3):
+        drift.draw(rng.normal(size=100).astype(np.float32), np.ones(100, np.float32))
+        assert (drift.slope_mean, drift.stage_means.tolist()) == (0, [0])
+        assert abs(drift.slope) > 0.01
+
+
+def test_the_draws_of_slope_and_stages_are_around_their_means(world):
+    ratings, _, residuals = world
+    precisions = np.full(len(ratings), PRECISION, np.float32)
+    slopes, stages = [], []
+    for seed in range(100):
+        drift = Drift(ratings, SECONDS, np.random.default_rng(seed))
+        drift.draw(residuals, precisions)
+        slopes.append((drift.slope - drift.slope_mean) * np.sqrt(1 + PRECISION * drift.tenure @ drift.tenure))
+        stages.append(drift.stages - drift.stage_means)
+    assert np.mean(slopes) == pytest.approx(0, abs=0.3)
+    assert np.std(slopes) == pytest.approx(1, abs=0.25)
+    counts = np.bincount(stage_of(ratings.positions))
+    np.testing.assert_allclose(np.mean(stages, axis=0), 0, atol=0.02)
+    np.testing.assert_allclose(counts @ np.transpose(stages), 0, atol=1e-6)
+
+
 def test_stages_are_two_for_each_doubling():
     assert stage_of(np.array([0, 1, 2, 3, 4, 5, 7, 15, 1023])).tolist() == [0, 2, 3, 4, 4, 5, 6, 8, 20]
 
