@@ -14,6 +14,7 @@ from components.gibbs.deep import DeepPart
 from components.gibbs.examples import Examples
 from components.gibbs.implicit import implicit_embeddings
 from components.gibbs.means import Means, assign_drift
+from components.gibbs.moments import Moments
 from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.watch import Watch, rmse
@@ -85,16 +86,16 @@ def fit(
         implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
         user_features = np.concatenate([implicit[0], users.design], axis=1)
         movie_features = np.concatenate([implicit[1], movies.design], axis=1)
+        moments = Moments.of(rows, model_config.drift_seconds)
         return Chains(
             [
                 Chain(
-                    rows,
+                    moments,
                     user_features=user_features,
                     movie_features=movie_features,
                     user_vectors=user_vectors,
                     movie_vectors=movie_vectors,
                     rating_mean=float(rows.rating.mean()),
-                    drift_seconds=model_config.drift_seconds,
                     rng=rng,
                 )
                 for user_vectors, movie_vectors in vectors

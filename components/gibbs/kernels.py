@@ -100,10 +100,9 @@ def interactions(
 @numba.njit(parallel=True)
 def sample_paths(
     offsets: np.ndarray,
-    times: np.ndarray,
+    decays: np.ndarray,
     residuals: np.ndarray,
     precisions: np.ndarray,
-    seconds: float,
     variance: float,
     noise: np.ndarray,
     mean: np.ndarray,
@@ -112,14 +111,14 @@ def sample_paths(
     """Draw each user's path of an Ornstein-Uhlenbeck process, by forward filtering and backward sampling.
 
     Formula:
-        Cov(x(s), x(t)) = variance * exp(-|s - t| / seconds)
+        x_i = decay_i * x_(i - 1) + e, e ~ N(0, (1 - decay_i^2) * variance) from a user's first rating on,
+        whose decay is 0
 
     Args:
       offsets: int64[users + 1], where each user's ratings begin.
-      times: int64[n], in seconds, ascending for each user.
+      decays: float64[n], what is left of the level at the rating before; 0 at each user's first.
       residuals: float64[n], observations of the path, in stars.
       precisions: float32[n], of their noise.
-      seconds: time constant.
       variance: of the process, in square stars.
       noise: float64[n], standard normal draws.
       mean: float64[n], gets the mean of the path given the observations.
@@ -138,10 +137,9 @@ def sample_paths(
             filtered, variances = np.empty(end - first), np.empty(end - first)
             level, spread = 0.0, variance
             for i in range(first, end):
-                if i > first:
-                    decay = np.exp(-(times[i] - times[i - 1]) / seconds)
-                    level *= decay
-                    spread = decay * decay * spread + variance * (1.0 - decay * decay)
+                decay = decays[i]
+                level *= decay
+                spread = decay * decay * spread + variance * (1.0 - decay * decay)
                 gain = spread * precisions[i] / (1.0 + spread * precisions[i])
                 level += gain * (residuals[i] - level)
                 spread *= 1.0 - gain
@@ -151,7 +149,7 @@ def sample_paths(
             sample[last] = level + np.sqrt(spread) * noise[last]
             for i in range(last - 1, first - 1, -1):
                 level, spread = filtered[i - first], variances[i - first]
-                decay = np.exp(-(times[i + 1] - times[i]) / seconds)
+                decay = decays[i + 1]
                 ahead = decay * decay * spread + variance * (1.0 - decay * decay)
                 pull = spread * decay / ahead
                 mean[i] = level + pull * (mean[i + 1] - decay * level)

@@ -5,7 +5,7 @@ import numpy as np
 
 from components.deepfm.user_drift import KEY_OF_USER, NEVER, UserDrift
 from components.gibbs.chains import Chains
-from components.gibbs.drift import stage_of
+from components.gibbs.moments import stage_of
 from components.gibbs.ratings import Ratings
 
 

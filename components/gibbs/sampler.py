@@ -6,8 +6,8 @@ import numpy as np
 
 from components.gibbs.drift import Drift
 from components.gibbs.kernels import interactions, sample_rows
+from components.gibbs.moments import Moments
 from components.gibbs.prior import Prior
-from components.gibbs.ratings import Ratings
 
 _NOISE_RATINGS = 10.0  # nu: as so many ratings counts the prior of a user's noise
 _NOISE_PRECISION = 1.5  # of all users before it is drawn, per square star
@@ -41,13 +41,12 @@ class Chain:
     All of a table's vectors are drawn at once given the other table, so biases and factors move together.
 
     Args:
-      ratings: the rows.
+      moments: of the rows.
       user_features: float32[users, f], side features.
       movie_features: float32[movies, g].
       user_vectors: float32[users, k + 1], where the chain begins.
       movie_vectors: float32[movies, k + 1].
       rating_mean: w_0, in stars.
-      drift_seconds: time constants of the drift.
       rng: source of the draws.
 
     Reference:
@@ -57,17 +56,17 @@ class Chain:
 
     def __init__(
         self,
-        ratings: Ratings,
+        moments: Moments,
         *,
         user_features: np.ndarray,
         movie_features: np.ndarray,
         user_vectors: np.ndarray,
         movie_vectors: np.ndarray,
         rating_mean: float,
-        drift_seconds: tuple[float, ...],
         rng: np.random.Generator,
     ) -> None:
-        self.ratings = ratings
+        self.moments = moments
+        self.ratings = ratings = moments.ratings
         self.rating_mean = np.float32(rating_mean)
         self._rng = rng
         self.users = Vectors(
@@ -84,7 +83,7 @@ class Chain:
             order=ratings.by_movie,
             offsets=ratings.of_movie,
         )
-        self.drift = Drift(ratings, drift_seconds, rng)
+        self.drift = Drift(moments, rng)
         self.noise_precisions = np.full(len(ratings.user_counts), _NOISE_PRECISION, np.float32)
         self.drifts = np.zeros(len(ratings), np.float32)  # of each row, in stars
         self.residuals = np.zeros(len(ratings), np.float32)  # of the current draw, in stars

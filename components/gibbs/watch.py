@@ -34,7 +34,7 @@ class Watch:
         self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._drift = UserDrift(
-            self._users.identity.rows, 1 + len(chains.ratings.seconds), chains.each[0].drift.seconds
+            self._users.identity.rows, 1 + len(chains.ratings.seconds), chains.each[0].moments.seconds
         )
         self._drift.build([(None,), (None,)])
         self._first = first

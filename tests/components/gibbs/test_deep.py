@@ -10,6 +10,7 @@ from components.deepfm.model import build_model, deep_part
 from components.gibbs.chains import Chains
 from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart, inputs
+from components.gibbs.moments import Moments
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.sides import Side
 from tests.components.gibbs.conftest import MOVIES, USERS
@@ -57,13 +58,12 @@ def drawn(ratings, users, movies, residuals=0.0):
 def train(world, model, ratings):
     rng = np.random.default_rng(0)
     chain = Chain(
-        ratings,
+        Moments.of(ratings, (3_000_000.0,)),
         user_features=np.zeros((USERS, 0), np.float32),
         movie_features=np.zeros((MOVIES, 0), np.float32),
         user_vectors=first_vectors(USERS, 2, rng),
         movie_vectors=first_vectors(MOVIES, 2, rng),
         rating_mean=3.5,
-        drift_seconds=(3_000_000.0,),
         rng=rng,
     )
     config = GibbsConfig(deep_share=1.0, deep_batch_size=256, deep_learning_rate=0.01)

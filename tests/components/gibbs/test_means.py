@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from components.deepfm.user_drift import UserDrift
-from components.gibbs.drift import stage_of
 from components.gibbs.means import assign_drift
+from components.gibbs.moments import stage_of
 from tests.components.gibbs.conftest import USERS
 from tests.components.gibbs.test_sampler import chain
 
@@ -18,12 +18,12 @@ def sampled(world):
 
 def test_what_is_served_at_a_rating_is_the_drift_of_the_chain_there(sampled):
     ratings, drift = sampled.ratings, sampled.drift
-    layer = UserDrift(2 + USERS, 1 + len(ratings.seconds), drift.seconds)
+    layer = UserDrift(2 + USERS, 1 + len(ratings.seconds), sampled.moments.seconds)
     layer.build([(None,), (None,)])
     assign_drift(layer, ratings, drift.means, drift.slope, drift.stages)
     stages = drift.stages[stage_of(ratings.positions)]
     assert np.std(stages) > 0.01
-    expected = drift.means.sum(axis=0) + drift.slope * drift.tenure + stages
+    expected = drift.means.sum(axis=0) + drift.slope * sampled.moments.tenure + stages
     assert np.std(expected) > 0.01
     # Of the ratings of one user in one second the last one's level is served.
     last = np.append(ratings.seconds[1:], len(ratings)) - 1
