@@ -13,8 +13,9 @@ from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart
 from components.gibbs.examples import Examples
 from components.gibbs.implicit import implicit_embeddings
-from components.gibbs.means import Means, assign_drift
+from components.gibbs.means import Means, assign_drift, place_drift
 from components.gibbs.moments import Moments
+from components.gibbs.prior import SideFeatures
 from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.watch import Watch, rmse
@@ -39,7 +40,7 @@ def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: 
         examples.transformed.numeric,
         rating_mean=float(ratings.rating.mean()),
         seed=seed,
-        drift_cells=1 + len(ratings.seconds),
+        drift_cells=1 + len(ratings.cells),
     )
 
 
@@ -84,8 +85,8 @@ def fit(
 
     def chains_of(rows: Ratings, vectors: Iterable[Iterable[np.ndarray]]) -> Chains:
         implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
-        user_features = np.concatenate([implicit[0], users.design], axis=1)
-        movie_features = np.concatenate([implicit[1], movies.design], axis=1)
+        user_features = SideFeatures.of([implicit[0], users.design], rows.user_counts > 0)
+        movie_features = SideFeatures.of([implicit[1], movies.design], rows.movie_counts > 0)
         moments = Moments.of(rows, model_config.drift_seconds)
         return Chains(
             [
@@ -126,4 +127,5 @@ def fit(
     model.get_layer(COMBINATION).w_0.assign(chains.each[0].rating_mean)  # a warm start has that of other rows
     users.assign(model, users.completed(means.users, ratings.user_counts > 0))
     movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
-    assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope, means.stages)
+    place_drift(model.get_layer(USER_DRIFT), ratings)
+    assign_drift(model.get_layer(USER_DRIFT), chains.moments, means.levels, means.slope, means.stages)

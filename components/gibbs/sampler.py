@@ -7,7 +7,7 @@ import numpy as np
 from components.gibbs.drift import Drift
 from components.gibbs.kernels import interactions, sample_rows
 from components.gibbs.moments import Moments
-from components.gibbs.prior import Prior
+from components.gibbs.prior import Prior, SideFeatures
 
 _NOISE_RATINGS = 10.0  # nu: as so many ratings counts the prior of a user's noise
 _NOISE_PRECISION = 1.5  # of all users before it is drawn, per square star
@@ -42,8 +42,8 @@ class Chain:
 
     Args:
       moments: of the rows.
-      user_features: float32[users, f], side features.
-      movie_features: float32[movies, g].
+      user_features: side features of the users.
+      movie_features: of the movies.
       user_vectors: float32[users, k + 1], where the chain begins.
       movie_vectors: float32[movies, k + 1].
       rating_mean: w_0, in stars.
@@ -58,8 +58,8 @@ class Chain:
         self,
         moments: Moments,
         *,
-        user_features: np.ndarray,
-        movie_features: np.ndarray,
+        user_features: SideFeatures,
+        movie_features: SideFeatures,
         user_vectors: np.ndarray,
         movie_vectors: np.ndarray,
         rating_mean: float,
@@ -72,14 +72,14 @@ class Chain:
         self.users = Vectors(
             sample=user_vectors,
             mean=user_vectors.copy(),
-            prior=Prior(user_features, ratings.user_counts > 0, user_vectors.shape[1], rng),
+            prior=Prior(user_features, user_vectors.shape[1], rng),
             order=np.arange(len(ratings)),
             offsets=ratings.of_user,
         )
         self.movies = Vectors(
             sample=movie_vectors,
             mean=movie_vectors.copy(),
-            prior=Prior(movie_features, ratings.movie_counts > 0, movie_vectors.shape[1], rng),
+            prior=Prior(movie_features, movie_vectors.shape[1], rng),
             order=ratings.by_movie,
             offsets=ratings.of_movie,
         )

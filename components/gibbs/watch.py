@@ -10,7 +10,7 @@ from tfx.dsl.io import fileio
 from components.deepfm.user_drift import UserDrift
 from components.gibbs.chains import Chains
 from components.gibbs.examples import Examples
-from components.gibbs.means import assign_drift, predict
+from components.gibbs.means import assign_drift, place_drift, predict
 from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
 from schema import features
 
@@ -34,9 +34,10 @@ class Watch:
         self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._drift = UserDrift(
-            self._users.identity.rows, 1 + len(chains.ratings.seconds), chains.each[0].moments.seconds
+            self._users.identity.rows, 1 + len(chains.ratings.cells), chains.moments.seconds
         )
         self._drift.build([(None,), (None,)])
+        place_drift(self._drift, chains.ratings)
         self._first = first
         self._sum = np.zeros(len(self._rating))
         self._history = fileio.open(os.path.join(folder, HISTORY_FILE), "w")
@@ -47,7 +48,7 @@ class Watch:
     def note(self, chains: Chains, sweep: int) -> float:
         """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
         ratings = chains.ratings
-        assign_drift(self._drift, ratings, chains.paths, chains.slope, chains.stages)
+        assign_drift(self._drift, chains.moments, chains.levels, chains.slope, chains.stages)
         said: np.ndarray = chains.each[0].rating_mean + predict(
             self._users.completed(chains.user_means, ratings.user_counts > 0),
             self._movies.completed(chains.movie_samples, ratings.movie_counts > 0),

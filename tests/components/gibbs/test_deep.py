@@ -11,6 +11,7 @@ from components.gibbs.chains import Chains
 from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart, inputs
 from components.gibbs.moments import Moments
+from components.gibbs.prior import SideFeatures
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.sides import Side
 from tests.components.gibbs.conftest import MOVIES, USERS
@@ -59,8 +60,8 @@ def train(world, model, ratings):
     rng = np.random.default_rng(0)
     chain = Chain(
         Moments.of(ratings, (3_000_000.0,)),
-        user_features=np.zeros((USERS, 0), np.float32),
-        movie_features=np.zeros((MOVIES, 0), np.float32),
+        user_features=SideFeatures.of([np.zeros((USERS, 0))], ratings.user_counts > 0),
+        movie_features=SideFeatures.of([np.zeros((MOVIES, 0))], ratings.movie_counts > 0),
         user_vectors=first_vectors(USERS, 2, rng),
         movie_vectors=first_vectors(MOVIES, 2, rng),
         rating_mean=3.5,
