@@ -38,7 +38,7 @@ def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: 
         config,
         examples.transformed.categorical,
         examples.transformed.numeric,
-        rating_mean=float(ratings.rating.mean()),
+        rating_mean=ratings.mean,
         seed=seed,
         drift_cells=1 + len(ratings.cells),
     )
@@ -96,7 +96,7 @@ def fit(
                     movie_features=movie_features,
                     user_vectors=user_vectors,
                     movie_vectors=movie_vectors,
-                    rating_mean=float(rows.rating.mean()),
+                    rating_mean=rows.mean,
                     rng=rng,
                 )
                 for user_vectors, movie_vectors in vectors
@@ -124,7 +124,7 @@ def fit(
             (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chains.residuals):.4f}"
         )
     deep.finish()
-    model.get_layer(COMBINATION).w_0.assign(chains.each[0].rating_mean)  # a warm start has that of other rows
+    model.get_layer(COMBINATION).w_0.assign(ratings.mean)  # a warm start has that of other rows
     users.assign(model, users.completed(means.users, ratings.user_counts > 0))
     movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
     place_drift(model.get_layer(USER_DRIFT), ratings)

@@ -62,6 +62,16 @@ class Ratings:
         first = np.repeat(self.cells, np.diff(self.cells, append=len(self)))
         return first - self.of_user[self.user]
 
+    @functools.cached_property
+    def raters(self) -> np.ndarray:
+        """The user of each row of `by_movie`, int32[n]."""
+        return self.user[self.by_movie]
+
+    @functools.cached_property
+    def mean(self) -> float:
+        """The mean rating, in stars."""
+        return float(self.rating.mean())
+
     @property
     def user_counts(self) -> np.ndarray:
         """Ratings of each user, int64[users]."""

@@ -21,8 +21,9 @@ class Vectors:
     sample: np.ndarray  # float32[rows, k + 1], the chain's current draw
     mean: np.ndarray  # float32[rows, k + 1], the draw's mean given all else
     prior: Prior
-    order: np.ndarray  # int64[n], the ratings in the order of the table
-    offsets: np.ndarray  # int64[rows + 1], where each row's begin
+    order: np.ndarray | slice  # int64[n], the ratings in the order of the table; a slice for all as they are
+    offsets: np.ndarray  # int64[rows + 1], where each row's begin in that order
+    others: np.ndarray  # int32[n], the other table's row of each rating, in that order
 
     @property
     def biases(self) -> np.ndarray:
@@ -73,8 +74,9 @@ class Chain:
             sample=user_vectors,
             mean=user_vectors.copy(),
             prior=Prior(user_features, user_vectors.shape[1], rng),
-            order=np.arange(len(ratings)),
+            order=slice(None),
             offsets=ratings.of_user,
+            others=ratings.movie,
         )
         self.movies = Vectors(
             sample=movie_vectors,
@@ -82,6 +84,7 @@ class Chain:
             prior=Prior(movie_features, movie_vectors.shape[1], rng),
             order=ratings.by_movie,
             offsets=ratings.of_movie,
+            others=ratings.raters,
         )
         self.drift = Drift(moments, rng)
         self.noise_precisions = np.full(len(ratings.user_counts), _NOISE_PRECISION, np.float32)
@@ -93,16 +96,8 @@ class Chain:
         ratings = self.ratings
         precisions = self.noise_precisions[ratings.user]
         without_drift = ratings.rating - self.rating_mean - self.drifts
-        self._draw(
-            self.movies, self.users, ratings.user, without_drift - self.users.biases[ratings.user], precisions
-        )
-        self._draw(
-            self.users,
-            self.movies,
-            ratings.movie,
-            without_drift - self.movies.biases[ratings.movie],
-            precisions,
-        )
+        self._draw(self.movies, self.users, without_drift - self.users.biases[ratings.user], precisions)
+        self._draw(self.users, self.movies, without_drift - self.movies.biases[ratings.movie], precisions)
         said = np.empty(len(ratings), np.float32)
         interactions(self.users.sample, self.movies.sample, ratings.user, ratings.movie, said)
         rest = ratings.rating - self.rating_mean - said
@@ -110,14 +105,7 @@ class Chain:
         self.residuals = rest - self.drifts
         self._draw_noise()
 
-    def _draw(
-        self,
-        table: Vectors,
-        other: Vectors,
-        others: np.ndarray,
-        residuals: np.ndarray,
-        precisions: np.ndarray,
-    ) -> None:
+    def _draw(self, table: Vectors, other: Vectors, residuals: np.ndarray, precisions: np.ndarray) -> None:
         """Draw a table given the other one; the arrays are in the order of `ratings`."""
         prior = table.prior.draw(table.sample)
         factors = other.sample.copy()
@@ -125,7 +113,7 @@ class Chain:
         mean, sample = np.empty_like(table.sample), np.empty_like(table.sample)
         sample_rows(
             table.offsets,
-            others[table.order],
+            table.others,
             residuals[table.order],
             precisions[table.order],
             factors,

@@ -49,7 +49,7 @@ class Watch:
         """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
         ratings = chains.ratings
         assign_drift(self._drift, chains.moments, chains.levels, chains.slope, chains.stages)
-        said: np.ndarray = chains.each[0].rating_mean + predict(
+        said: np.ndarray = ratings.mean + predict(
             self._users.completed(chains.user_means, ratings.user_counts > 0),
             self._movies.completed(chains.movie_samples, ratings.movie_counts > 0),
             self._user,
