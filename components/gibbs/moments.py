@@ -6,9 +6,8 @@ from typing import Self
 
 import numpy as np
 
+from components.deepfm.user_drift import SECONDS_PER_DAY
 from components.gibbs.ratings import Ratings
-
-_SECONDS_PER_DAY = 86_400
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ class Moments:
             ratings=ratings,
             seconds=seconds,
             steps=[Steps.of(gaps, constant) for constant in seconds],
-            tenure=np.log1p((ratings.time - since) / _SECONDS_PER_DAY),
+            tenure=np.log1p((ratings.time - since) / SECONDS_PER_DAY),
             stage=stage,
             stage_shares=np.bincount(stage) / len(ratings),
         )
