@@ -1,5 +1,6 @@
 """The fit of a model: a burn-in on the training rows, then the sweeps whose mean it gets."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 import keras
@@ -17,8 +18,9 @@ from components.gibbs.means import Means, assign_drift, place_drift
 from components.gibbs.moments import Moments
 from components.gibbs.prior import SideFeatures
 from components.gibbs.ratings import Ratings
+from components.gibbs.rmse import rmse
 from components.gibbs.sampler import Chain, first_vectors
-from components.gibbs.watch import Watch, rmse
+from components.gibbs.watch import Watch
 
 Progress = Callable[[float, str], None]
 """Is told the share of the work that is done, and a few words on it."""
@@ -104,12 +106,11 @@ def fit(
         )
 
     chains = chains_of(examples.ratings(examples.train), zip(*starts, strict=True))
-    watch = Watch(examples, chains, first=burn_in // 2, folder=folder)
-    for sweep in range(burn_in):
-        chains.sweep()
-        found = watch.note(chains, sweep)
-        report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
-    watch.close()
+    with contextlib.closing(Watch(examples, chains, first=burn_in // 2, folder=folder)) as watch:
+        for sweep in range(burn_in):
+            chains.sweep()
+            found = watch.note(chains, sweep)
+            report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
 
     drawn = [(chain.users.sample, chain.movies.sample) for chain in chains.each]
     del chains  # the memory of two would be twice that of one
@@ -125,7 +126,7 @@ def fit(
         )
     deep.finish()
     model.get_layer(COMBINATION).w_0.assign(ratings.mean)  # a warm start has that of other rows
-    users.assign(model, users.completed(means.users, ratings.user_counts > 0))
-    movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
+    users.assign(model, means.users, ratings.user_counts > 0)
+    movies.assign(model, means.movies, ratings.movie_counts > 0)
     place_drift(model.get_layer(USER_DRIFT), ratings)
     assign_drift(model.get_layer(USER_DRIFT), chains.moments, means.levels, means.slope, means.stages)

@@ -11,6 +11,7 @@ from components.deepfm.user_drift import UserDrift
 from components.gibbs.chains import Chains
 from components.gibbs.examples import Examples
 from components.gibbs.means import assign_drift, place_drift, predict
+from components.gibbs.rmse import rmse
 from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
 from schema import features
 
@@ -30,7 +31,7 @@ class Watch:
     def __init__(self, examples: Examples, chains: Chains, *, first: int, folder: str) -> None:
         self._users, self._movies = examples.users, examples.movies
         valid = examples.valid
-        self._user, self._movie = self._users.numbers(valid), self._movies.numbers(valid)
+        self._user, self._movie = self._users.entries(valid), self._movies.entries(valid)
         self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._drift = UserDrift(
@@ -75,8 +76,3 @@ class Watch:
         """Close the files."""
         self._history.close()
         self._board.close()
-
-
-def rmse(errors: np.ndarray) -> float:
-    """Return the root of the mean square of float[n]."""
-    return float(np.sqrt(np.mean(errors.astype(np.float64) ** 2)))

@@ -109,7 +109,9 @@ def test_its_inputs_are_those_of_the_model(world, chains):
         ("user", FIELDS[0], joined.user_means),
         ("movie", FIELDS[1], joined.movie_means),
     ):
-        Side(name, field, [], [], np.zeros((len(vectors), 0), np.float32)).assign(model, vectors)
+        Side(name, field, [], [], np.zeros((len(vectors), 0), np.float32)).assign(
+            model, vectors, np.ones(len(vectors), bool)
+        )
     seen = keras.Model(model.input, model.get_layer("sides").output)(
         {
             "uid_index": ratings.user[rows] + 1,
