@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from components.deepfm.user_drift import UserDrift
-from components.gibbs.means import assign_drift, place_drift
+from components.gibbs.means import assign_drift, place_drift, predict
 from tests.components.gibbs.conftest import USERS
 from tests.components.gibbs.test_sampler import chain
 
@@ -30,3 +30,10 @@ def test_what_is_served_at_a_rating_is_the_drift_of_the_chain_there(sampled):
     now, end = (np.ravel(layer([1 + np.arange(USERS), np.full(USERS, t)])) for t in (-1, ratings.time.max()))
     np.testing.assert_array_equal(now, end)
     assert now[5] == 0  # has rated nothing
+
+
+def test_predict():
+    users = np.array([[1, 2, 0.5], [3, -1, 0.25]], np.float32)
+    movies = np.array([[1, 1, -1], [0, 2, 0.125]], np.float32)
+    said = predict(users, movies, np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([[0.5], [0], [1]]))
+    assert said.tolist() == [1 + 2 + 0.5 - 1 + 0.5, 3 - 1 + 0.25 - 1, -2 + 0.25 + 0.125 + 1]
