@@ -35,7 +35,7 @@ class Histories:
 
         Within a second the order is drawn: that of the rows, or of the movies' numbers, would be learned.
         """
-        _, first = np.unique(np.stack([user, movie]), axis=1, return_index=True)  # of several, any one
+        _, first = np.unique((user.astype(np.int64) << 32) + movie, return_index=True)  # of several, any one
         user, movie, time = user[first], movie[first], time[first].astype(np.int64)
         order = np.lexsort((rng.random(len(user)), time, user))
         user, movie, time = user[order], movie[order], time[order]

@@ -114,9 +114,9 @@ def embedding_tables(model: keras.Model, fields: Sequence[CategoricalField]) -> 
 def deep_part(model: keras.Model) -> keras.Model:
     """Return the deep part of a `two_sided` model as a model of its own, with the same weights.
 
-    Its input is float32[batch, 2 k + 3]: the user's vector and the movie's, of the first chain, the
-    first-order terms of both, and the second-order term.
-    Its output is float32[batch, 1], in ratings.
+    Its input is float32[batch, 2 k + 3], k the dimensions of one chain: the user's vector and the movie's, of
+    the first chain, the first-order terms of both, and the second-order term. Its output is
+    float32[batch, 1], in ratings.
     """
     layers = model.layers[model.layers.index(model.get_layer(DEEP_NORMALIZATION)) :]
     values = inputs = keras.Input(model.get_layer(_SIDES).output.shape[1:])

@@ -9,8 +9,8 @@ from keras import ops
 
 KEY_OF_USER = 2**32  # a key is index * KEY_OF_USER + timestamp, which is below it
 NEVER = np.iinfo(np.int64).max  # `since` of an index that has no rating
-_FIRST_KEY = -1
-_SECONDS_PER_DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
+_FIRST_KEY = -1  # no user's
 
 
 @keras.saving.register_keras_serializable(package="deepfm")
@@ -84,15 +84,17 @@ class UserDrift(keras.layers.Layer):
         left = ops.searchsorted(self.keys, users * KEY_OF_USER + times, side="right") - 1
         right = ops.minimum(left + 1, self.cells - 1)
         constants = ops.convert_to_tensor(self.seconds, "float32")
-        before, from_left = self._apart(left, left >= 0, users, times, constants)
-        after, from_right = self._apart(right, right > left, users, times, constants)
+        before, from_left = _apart(ops.take(self.keys, left), users, times, constants)
+        after, from_right = _apart(
+            ops.where(right > left, ops.take(self.keys, right), _FIRST_KEY), users, times, constants
+        )
         within = -ops.expm1(-2.0 * ops.maximum(before + after, 1.0) / constants)
         paths = (
             from_left * -ops.expm1(-2.0 * after / constants) * ops.take(self.levels, left, axis=0)
             + from_right * -ops.expm1(-2.0 * before / constants) * ops.take(self.levels, right, axis=0)
         ) / within
         tenure = ops.cast(ops.maximum(times - ops.take(self.since, users), 0), "float32")
-        slope = self.slope * ops.log1p(ops.expand_dims(tenure, -1) / _SECONDS_PER_DAY)
+        slope = self.slope * ops.log1p(ops.expand_dims(tenure, -1) / SECONDS_PER_DAY)
         # A left cell zero seconds away is the moment's own.
         stage = ops.where(
             before > 0,
@@ -100,24 +102,6 @@ class UserDrift(keras.layers.Layer):
             ops.expand_dims(ops.take(self.stages, left), -1),
         )
         return slope + stage + ops.sum(paths, axis=-1, keepdims=True)
-
-    def _apart(
-        self,
-        cell: keras.KerasTensor,
-        there: keras.KerasTensor,
-        users: keras.KerasTensor,
-        times: keras.KerasTensor,
-        constants: keras.KerasTensor,
-    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Return the seconds to a cell, [batch, 1], and what is left of its levels by then, [batch, c].
-
-        Of a cell that is not there, or another user's, nothing is left.
-        """
-        keys = ops.take(self.keys, cell)
-        same = ops.expand_dims(ops.logical_and(there, ops.equal(keys // KEY_OF_USER, users)), -1)
-        gap = ops.cast(ops.abs(times - keys % KEY_OF_USER), "float32")
-        gap = ops.where(same, ops.expand_dims(gap, -1), np.float32(KEY_OF_USER))
-        return gap, ops.where(same, ops.exp(-gap / constants), 0.0)
 
     def _given(
         self, name: str, shape: tuple[int, ...], dtype: str, initializer: Any = "zeros"
@@ -132,3 +116,16 @@ class UserDrift(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {**super().get_config(), "rows": self.rows, "cells": self.cells, "seconds": self.seconds}
+
+
+def _apart(
+    keys: keras.KerasTensor, users: keras.KerasTensor, times: keras.KerasTensor, constants: keras.KerasTensor
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return the seconds to cells, [batch, 1], and what is left of their levels by then, [batch, c].
+
+    Of a cell that is not the user's nothing is left.
+    """
+    same = ops.expand_dims(ops.equal(keys // KEY_OF_USER, users), -1)
+    gap = ops.cast(ops.abs(times - keys % KEY_OF_USER), "float32")
+    gap = ops.where(same, ops.expand_dims(gap, -1), np.float32(KEY_OF_USER))
+    return gap, ops.where(same, ops.exp(-gap / constants), 0.0)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from components.gibbs.moments import Moments
 from components.gibbs.ratings import Ratings
 from components.gibbs.sampler import Chain
 
@@ -28,6 +29,11 @@ class Chains:
         """The rows."""
         return self.each[0].ratings
 
+    @property
+    def moments(self) -> Moments:
+        """The rows' moments."""
+        return self.each[0].moments
+
     def sweep(self) -> None:
         """Draw everything once, in each chain."""
         for chain in self.each:
@@ -49,19 +55,22 @@ class Chains:
         return _joined([chain.movies.sample for chain in self.each])
 
     @property
-    def paths(self) -> np.ndarray:
-        """The mean levels of the drift's processes, given all else, float64[processes, n]."""
-        return np.mean([chain.drift.means for chain in self.each], axis=0)
+    def levels(self) -> np.ndarray:
+        """The mean levels of the drift's processes, given all else, float64[processes, cells]."""
+        levels = np.zeros((len(self.moments.steps), len(self.ratings.cells)))
+        for chain in self.each:
+            levels += chain.drift.means[:, self.ratings.cells]
+        return levels / len(self.each)
 
     @property
     def slope(self) -> float:
-        """The mean slope of the drift."""
-        return float(np.mean([chain.drift.slope for chain in self.each]))
+        """The mean slope of the drift, given all else."""
+        return float(np.mean([chain.drift.slope_mean for chain in self.each]))
 
     @property
     def stages(self) -> np.ndarray:
-        """The mean of what the drift's stages add, float64[stages]."""
-        return np.mean([chain.drift.stages for chain in self.each], axis=0)
+        """The mean of what the drift's stages add, given all else, float64[stages]."""
+        return np.mean([chain.drift.stage_means for chain in self.each], axis=0)
 
     @property
     def residuals(self) -> np.ndarray:

@@ -80,7 +80,8 @@ class DeepPart:
 def inputs(chain: Chain, rows: np.ndarray, chains: int) -> np.ndarray:
     """Return the deep part's inputs for some rows of the current draw of one of the chains.
 
-    They are float32[n, 2 k + 3]: the vectors scaled as in the model, the biases, the second-order term.
+    They are float32[n, 2 k + 3], k the dimensions of one chain: the vectors scaled as in the model, the
+    biases, the second-order term.
     """
     users = chain.users.sample[chain.ratings.user[rows]]
     movies = chain.movies.sample[chain.ratings.movie[rows]]

@@ -3,9 +3,8 @@
 import numpy as np
 
 from components.gibbs.kernels import sample_paths
-from components.gibbs.ratings import Ratings
+from components.gibbs.moments import Moments, Steps
 
-_SECONDS_PER_DAY = 86_400
 _VARIANCE = 0.02  # of each process before it is drawn, in square stars
 _RATE = 0.01  # of the variances' inverse gamma prior, in square stars
 _STAGE_PRECISION = 25.0  # of the prior of what a stage adds, per square star
@@ -23,8 +22,7 @@ class Drift:
     who has given few ratings would hold that against the others.
 
     Args:
-      ratings: the rows.
-      seconds: time constants of the processes.
+      moments: of the rows.
       rng: source of the draws.
 
     Reference:
@@ -33,22 +31,14 @@ class Drift:
       first alone hardly moves.
     """
 
-    def __init__(self, ratings: Ratings, seconds: tuple[float, ...], rng: np.random.Generator) -> None:
-        self._ratings = ratings
-        self.seconds = seconds
+    def __init__(self, moments: Moments, rng: np.random.Generator) -> None:
+        self._moments = moments
         self._rng = rng
-        self._first = np.zeros(len(ratings), bool)  # each user's first row
-        self._first[ratings.of_user[:-1][ratings.user_counts > 0]] = True
-        gaps = np.where(self._first, np.inf, np.diff(ratings.time, prepend=0))
-        self._decays = [np.exp(-gaps / constant) for constant in seconds]
-        since = np.repeat(ratings.time[self._first], ratings.user_counts[ratings.user_counts > 0])
-        self.tenure = np.log1p((ratings.time - since) / _SECONDS_PER_DAY)
-        self._stage = stage_of(ratings.positions)
-        self._stage_shares = np.bincount(self._stage) / len(ratings)
-        self.slope = 0.0
-        self.stages = np.zeros(len(self._stage_shares))  # f, in stars
-        self.variances = [_VARIANCE] * len(seconds)
-        self._paths = np.zeros((len(seconds), len(ratings)))
+        self.slope = self.slope_mean = 0.0
+        self.stages = np.zeros(len(moments.stage_shares))  # f, in stars
+        self.stage_means = self.stages  # of f, given all else
+        self.variances = [_VARIANCE] * len(moments.steps)
+        self._paths = np.zeros((len(moments.steps), len(moments.ratings)))
         self.means = np.zeros_like(self._paths)  # of the paths, given all else
 
     def draw(self, residuals: np.ndarray, precisions: np.ndarray) -> np.ndarray:
@@ -61,48 +51,53 @@ class Drift:
         Returns:
           float32[n], in stars.
         """
-        n = len(residuals)
-        rest = residuals.astype(np.float64) - self._paths.sum(axis=0) - self.stages[self._stage]
-        weighted = precisions * self.tenure
-        precision = 1.0 + float(weighted @ self.tenure)
-        self.slope = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
-        rest -= self.slope * self.tenure
-        rest += self.stages[self._stage]
+        moments = self._moments
+        before = self.stages[moments.stage]
+        rest = residuals - self._paths.sum(axis=0)
+        rest -= before
+        weighted = precisions * moments.tenure
+        precision = 1.0 + float(weighted @ moments.tenure)
+        self.slope_mean = float(weighted @ rest) / precision
+        self.slope = self.slope_mean + self._rng.normal() / np.sqrt(precision)
+        rest -= self.slope * moments.tenure
+        rest += before
         self._draw_stages(rest, precisions)
-        rest -= self.stages[self._stage]
-        for c, (constant, decays) in enumerate(zip(self.seconds, self._decays, strict=True)):
+        rest -= self.stages[moments.stage]
+        for c, steps in enumerate(moments.steps):
             rest += self._paths[c]
             sample_paths(
-                self._ratings.of_user,
-                self._ratings.time,
+                moments.ratings.of_user,
+                steps.decays,
                 rest,
                 precisions,
-                constant,
                 self.variances[c],
-                self._rng.normal(size=n),
+                self._rng.normal(size=len(rest)),
                 self.means[c],
                 self._paths[c],
             )
-            self.variances[c] = self._draw_variance(self._paths[c], decays)
+            self.variances[c] = self._draw_variance(self._paths[c], steps)
             self._draw_scale(c, rest, precisions)
             rest -= self._paths[c]
         return (residuals - rest).astype(np.float32)
 
     def _draw_stages(self, rest: np.ndarray, precisions: np.ndarray) -> None:
         """Draw what the stages add, given that its mean over all ratings is 0."""
-        bins, shares = len(self.stages), self._stage_shares
-        variances = 1 / (_STAGE_PRECISION + np.bincount(self._stage, precisions, bins))
-        drawn = variances * np.bincount(self._stage, precisions * rest, bins)
-        drawn += np.sqrt(variances) * self._rng.normal(size=bins)
+        stage, shares, bins = self._moments.stage, self._moments.stage_shares, len(self.stages)
+        variances = 1 / (_STAGE_PRECISION + np.bincount(stage, precisions, bins))
+        free = variances * np.bincount(stage, precisions * rest, bins)
+        drawn = free + np.sqrt(variances) * self._rng.normal(size=bins)
         spread = variances * shares
-        self.stages = drawn - spread * (shares @ drawn) / (shares @ spread)
+        self.stage_means, self.stages = (
+            stages - spread * (shares @ stages) / (shares @ spread) for stages in (free, drawn)
+        )
 
-    def _draw_variance(self, path: np.ndarray, decays: np.ndarray) -> float:
+    def _draw_variance(self, path: np.ndarray, steps: Steps) -> float:
         """Draw a process's variance given its path, whose steps are normal and independent."""
-        moving = 1.0 - decays**2 > 1e-9  # not those at the same time as the one before
-        steps = path - decays * np.concatenate([[0.0], path[:-1]])
-        squares = np.sum(steps[moving] ** 2 / (1.0 - decays[moving] ** 2))
-        return (_RATE + squares / 2) / self._rng.gamma(1 + moving.sum() / 2)
+        new = path.copy()
+        new[1:] -= steps.decays[1:] * path[:-1]
+        new = new[steps.moving]
+        squares = np.sum(new**2 / steps.variances)
+        return (_RATE + squares / 2) / self._rng.gamma(1 + len(new) / 2)
 
     def _draw_scale(self, c: int, rest: np.ndarray, precisions: np.ndarray) -> None:
         """Draw a process's standard deviation given its path but for the scale.
@@ -115,13 +110,8 @@ class Drift:
         precision = float(weighted @ form)
         proposed = float(weighted @ rest) / precision + self._rng.normal() / np.sqrt(precision)
         if proposed > 0 and np.log(self._rng.random()) < _log_prior(proposed) - _log_prior(scale):
-            self._paths[c] = proposed * form
+            np.multiply(proposed, form, out=self._paths[c])
             self.variances[c] = proposed**2
-
-
-def stage_of(positions: np.ndarray) -> np.ndarray:
-    """Return the stage of a user who has given so many ratings, int64: two for each doubling."""
-    return (2 * np.log2(1 + positions)).astype(np.int64)
 
 
 def _log_prior(scale: float) -> float:

@@ -1,7 +1,6 @@
 """The transformed examples of a fit, in memory."""
 
 import dataclasses
-import functools
 from typing import Self
 
 import numpy as np
@@ -22,8 +21,8 @@ class Examples:
     """The rows of the training and the validation split, and the two sides of the model."""
 
     transformed: Transformed
-    train: Columns
-    valid: Columns
+    both: Columns  # the rows of both splits, those of training first
+    train_rows: int  # how many those are
     users: Side  # with an entry for each user of both splits
     movies: Side
 
@@ -43,33 +42,34 @@ class Examples:
             Batches(files, transformed.spec(config), batch_size=_READ_ROWS, block_rows=_READ_ROWS).columns()
             for files in (fn_args.train_files, fn_args.eval_files)
         )
-        both = _joined(train, valid)
+        both = {name: np.concatenate([train[name], valid[name]]) for name in train}
         categorical = [field for field in transformed.categorical if field.name in config.categorical]
         numeric = [number for number in transformed.numeric if number.name in config.numeric]
         return cls(
             transformed=transformed,
-            train=train,
-            valid=valid,
+            both=both,
+            train_rows=len(train[features.LABEL.name]),
             users=Side.of("user", features.UID, features.USER_FEATURES, categorical, numeric, both),
             movies=Side.of("movie", features.MID, features.MOVIE_FEATURES, categorical, numeric, both),
         )
 
-    @functools.cached_property
-    def both(self) -> Columns:
-        """The rows of both splits."""
-        return _joined(self.train, self.valid)
+    @property
+    def train(self) -> Columns:
+        """The rows of the training split."""
+        return {name: column[: self.train_rows] for name, column in self.both.items()}
+
+    @property
+    def valid(self) -> Columns:
+        """The rows of the validation split."""
+        return {name: column[self.train_rows :] for name, column in self.both.items()}
 
     def ratings(self, columns: Columns) -> Ratings:
         """Return rows as the ratings that a chain is run on."""
         return Ratings.of(
-            user=self.users.numbers(columns),
-            movie=self.movies.numbers(columns),
+            user=self.users.entries(columns),
+            movie=self.movies.entries(columns),
             rating=columns[features.LABEL.name],
             time=columns[features.TIMESTAMP.name],
             users=len(self.users.design),
             movies=len(self.movies.design),
         )
-
-
-def _joined(first: Columns, second: Columns) -> Columns:
-    return {name: np.concatenate([first[name], second[name]]) for name in first}

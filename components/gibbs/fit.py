@@ -1,5 +1,6 @@
 """The fit of a model: a burn-in on the training rows, then the sweeps whose mean it gets."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 import keras
@@ -13,10 +14,13 @@ from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart
 from components.gibbs.examples import Examples
 from components.gibbs.implicit import implicit_embeddings
-from components.gibbs.means import Means, assign_drift
+from components.gibbs.means import Means, assign_drift, place_drift
+from components.gibbs.moments import Moments
+from components.gibbs.prior import SideFeatures
 from components.gibbs.ratings import Ratings
+from components.gibbs.rmse import rmse
 from components.gibbs.sampler import Chain, first_vectors
-from components.gibbs.watch import Watch, rmse
+from components.gibbs.watch import Watch
 
 Progress = Callable[[float, str], None]
 """Is told the share of the work that is done, and a few words on it."""
@@ -36,9 +40,9 @@ def new_model(examples: Examples, ratings: Ratings, config: DeepFMConfig, seed: 
         config,
         examples.transformed.categorical,
         examples.transformed.numeric,
-        rating_mean=float(ratings.rating.mean()),
+        rating_mean=ratings.mean,
         seed=seed,
-        drift_cells=1 + len(ratings.seconds),
+        drift_cells=1 + len(ratings.cells),
     )
 
 
@@ -83,18 +87,18 @@ def fit(
 
     def chains_of(rows: Ratings, vectors: Iterable[Iterable[np.ndarray]]) -> Chains:
         implicit = implicit_embeddings(rows, config.implicit_rank, config.history_shrinkage)
-        user_features = np.concatenate([implicit[0], users.design], axis=1)
-        movie_features = np.concatenate([implicit[1], movies.design], axis=1)
+        user_features = SideFeatures.of([implicit[0], users.design], rows.user_counts > 0)
+        movie_features = SideFeatures.of([implicit[1], movies.design], rows.movie_counts > 0)
+        moments = Moments.of(rows, model_config.drift_seconds)
         return Chains(
             [
                 Chain(
-                    rows,
+                    moments,
                     user_features=user_features,
                     movie_features=movie_features,
                     user_vectors=user_vectors,
                     movie_vectors=movie_vectors,
-                    rating_mean=float(rows.rating.mean()),
-                    drift_seconds=model_config.drift_seconds,
+                    rating_mean=rows.mean,
                     rng=rng,
                 )
                 for user_vectors, movie_vectors in vectors
@@ -102,12 +106,11 @@ def fit(
         )
 
     chains = chains_of(examples.ratings(examples.train), zip(*starts, strict=True))
-    watch = Watch(examples, chains, first=burn_in // 2, folder=folder)
-    for sweep in range(burn_in):
-        chains.sweep()
-        found = watch.note(chains, sweep)
-        report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
-    watch.close()
+    with contextlib.closing(Watch(examples, chains, first=burn_in // 2, folder=folder)) as watch:
+        for sweep in range(burn_in):
+            chains.sweep()
+            found = watch.note(chains, sweep)
+            report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
 
     drawn = [(chain.users.sample, chain.movies.sample) for chain in chains.each]
     del chains  # the memory of two would be twice that of one
@@ -122,7 +125,8 @@ def fit(
             (sweep + 1) / steps, f"sweep {sweep + 1} of {steps}: training RMSE {rmse(chains.residuals):.4f}"
         )
     deep.finish()
-    model.get_layer(COMBINATION).w_0.assign(chains.each[0].rating_mean)  # a warm start has that of other rows
-    users.assign(model, users.completed(means.users, ratings.user_counts > 0))
-    movies.assign(model, movies.completed(means.movies, ratings.movie_counts > 0))
-    assign_drift(model.get_layer(USER_DRIFT), ratings, means.paths, means.slope, means.stages)
+    model.get_layer(COMBINATION).w_0.assign(ratings.mean)  # a warm start has that of other rows
+    users.assign(model, means.users, ratings.user_counts > 0)
+    movies.assign(model, means.movies, ratings.movie_counts > 0)
+    place_drift(model.get_layer(USER_DRIFT), ratings)
+    assign_drift(model.get_layer(USER_DRIFT), chains.moments, means.levels, means.slope, means.stages)

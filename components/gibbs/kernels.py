@@ -1,6 +1,8 @@
 """The loops of a sweep, compiled by Numba: one row of a table or one user after the other, on all cores.
 
-Each row is written by one thread and read by none, so results do not depend on the number of threads.
+Each row is written by one thread and read by none, so results do not depend on the number of threads. The
+vocabularies begin with those who have the most ratings, so a thread takes not a run of rows but every so
+manieth one: or the first would have nearly all of the work.
 """
 
 import numba
@@ -38,37 +40,39 @@ def sample_rows(
       sample: float32[rows, d], gets the draw.
     """
     d = factors.shape[1]
-    for row in numba.prange(len(offsets) - 1):
-        first, end = offsets[row], offsets[row + 1]
-        plain = np.empty((end - first, d), np.float32)
-        weighted = np.empty((end - first, d), np.float32)
-        h = np.dot(prior_precision, prior_means[row])
-        for i in range(first, end):
-            other, precision = others[i], precisions[i]
-            pull = precision * residuals[i]
+    threads = numba.get_num_threads()
+    for thread in numba.prange(threads):
+        for row in range(thread, len(offsets) - 1, threads):
+            first, end = offsets[row], offsets[row + 1]
+            plain = np.empty((end - first, d), np.float32)
+            weighted = np.empty((end - first, d), np.float32)
+            h = np.dot(prior_precision, prior_means[row])
+            for i in range(first, end):
+                other, precision = others[i], precisions[i]
+                pull = precision * residuals[i]
+                for c in range(d):
+                    x = factors[other, c]
+                    plain[i - first, c] = x
+                    weighted[i - first, c] = precision * x
+                    h[c] += pull * x
+            lower = np.linalg.cholesky(prior_precision + np.dot(plain.T, weighted))
+            # L z = h, then L' v = z for the mean and L' v = z + noise for the draw.
+            z = np.empty(d)
+            for r in range(d):
+                total = h[r]
+                for c in range(r):
+                    total -= lower[r, c] * z[c]
+                z[r] = total / lower[r, r]
+            drawn = z + noise[row]
+            for r in range(d - 1, -1, -1):
+                z[r] /= lower[r, r]
+                drawn[r] /= lower[r, r]
+                for c in range(r):
+                    z[c] -= lower[r, c] * z[r]
+                    drawn[c] -= lower[r, c] * drawn[r]
             for c in range(d):
-                x = factors[other, c]
-                plain[i - first, c] = x
-                weighted[i - first, c] = precision * x
-                h[c] += pull * x
-        lower = np.linalg.cholesky(prior_precision + np.dot(plain.T, weighted))
-        # L z = h, then L' v = z for the mean and L' v = z + noise for the draw.
-        z = np.empty(d)
-        for r in range(d):
-            total = h[r]
-            for c in range(r):
-                total -= lower[r, c] * z[c]
-            z[r] = total / lower[r, r]
-        drawn = z + noise[row]
-        for r in range(d - 1, -1, -1):
-            z[r] /= lower[r, r]
-            drawn[r] /= lower[r, r]
-            for c in range(r):
-                z[c] -= lower[r, c] * z[r]
-                drawn[c] -= lower[r, c] * drawn[r]
-        for c in range(d):
-            mean[row, c] = z[c]
-            sample[row, c] = drawn[c]
+                mean[row, c] = z[c]
+                sample[row, c] = drawn[c]
 
 
 @numba.njit(parallel=True, fastmath=True)
@@ -96,10 +100,9 @@ def interactions(
 @numba.njit(parallel=True)
 def sample_paths(
     offsets: np.ndarray,
-    times: np.ndarray,
+    decays: np.ndarray,
     residuals: np.ndarray,
     precisions: np.ndarray,
-    seconds: float,
     variance: float,
     noise: np.ndarray,
     mean: np.ndarray,
@@ -108,14 +111,14 @@ def sample_paths(
     """Draw each user's path of an Ornstein-Uhlenbeck process, by forward filtering and backward sampling.
 
     Formula:
-        Cov(x(s), x(t)) = variance * exp(-|s - t| / seconds)
+        x_i = decay_i * x_(i - 1) + e, e ~ N(0, (1 - decay_i^2) * variance) from a user's first rating on,
+        whose decay is 0
 
     Args:
       offsets: int64[users + 1], where each user's ratings begin.
-      times: int64[n], in seconds, ascending for each user.
+      decays: float64[n], what is left of the level at the rating before; 0 at each user's first.
       residuals: float64[n], observations of the path, in stars.
       precisions: float32[n], of their noise.
-      seconds: time constant.
       variance: of the process, in square stars.
       noise: float64[n], standard normal draws.
       mean: float64[n], gets the mean of the path given the observations.
@@ -125,29 +128,30 @@ def sample_paths(
       Fruehwirth-Schnatter 1994, https://doi.org/10.1111/j.1467-9892.1994.tb00184.x; Uhlenbeck and
       Ornstein 1930, https://doi.org/10.1103/PhysRev.36.823.
     """
-    for user in numba.prange(len(offsets) - 1):
-        first, end = offsets[user], offsets[user + 1]
-        if first == end:
-            continue
-        filtered, variances = np.empty(end - first), np.empty(end - first)
-        level, spread = 0.0, variance
-        for i in range(first, end):
-            if i > first:
-                decay = np.exp(-(times[i] - times[i - 1]) / seconds)
+    threads = numba.get_num_threads()
+    for thread in numba.prange(threads):
+        for user in range(thread, len(offsets) - 1, threads):
+            first, end = offsets[user], offsets[user + 1]
+            if first == end:
+                continue
+            filtered, variances = np.empty(end - first), np.empty(end - first)
+            level, spread = 0.0, variance
+            for i in range(first, end):
+                decay = decays[i]
                 level *= decay
                 spread = decay * decay * spread + variance * (1.0 - decay * decay)
-            gain = spread * precisions[i] / (1.0 + spread * precisions[i])
-            level += gain * (residuals[i] - level)
-            spread *= 1.0 - gain
-            filtered[i - first], variances[i - first] = level, spread
-        last = end - 1
-        mean[last] = level
-        sample[last] = level + np.sqrt(spread) * noise[last]
-        for i in range(last - 1, first - 1, -1):
-            level, spread = filtered[i - first], variances[i - first]
-            decay = np.exp(-(times[i + 1] - times[i]) / seconds)
-            ahead = decay * decay * spread + variance * (1.0 - decay * decay)
-            pull = spread * decay / ahead
-            mean[i] = level + pull * (mean[i + 1] - decay * level)
-            left = max(spread - pull * decay * spread, 0.0)
-            sample[i] = level + pull * (sample[i + 1] - decay * level) + np.sqrt(left) * noise[i]
+                gain = spread * precisions[i] / (1.0 + spread * precisions[i])
+                level += gain * (residuals[i] - level)
+                spread *= 1.0 - gain
+                filtered[i - first], variances[i - first] = level, spread
+            last = end - 1
+            mean[last] = level
+            sample[last] = level + np.sqrt(spread) * noise[last]
+            for i in range(last - 1, first - 1, -1):
+                level, spread = filtered[i - first], variances[i - first]
+                decay = decays[i + 1]
+                ahead = decay * decay * spread + variance * (1.0 - decay * decay)
+                pull = spread * decay / ahead
+                mean[i] = level + pull * (mean[i + 1] - decay * level)
+                left = max(spread - pull * decay * spread, 0.0)
+                sample[i] = level + pull * (sample[i + 1] - decay * level) + np.sqrt(left) * noise[i]

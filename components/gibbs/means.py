@@ -5,7 +5,7 @@ import numpy as np
 
 from components.deepfm.user_drift import KEY_OF_USER, NEVER, UserDrift
 from components.gibbs.chains import Chains
-from components.gibbs.drift import stage_of
+from components.gibbs.moments import Moments
 from components.gibbs.ratings import Ratings
 
 
@@ -23,9 +23,10 @@ class Means:
 
     def add(self, chains: Chains) -> None:
         """Take the current draws in."""
-        values = (chains.user_means, chains.movie_means, chains.paths, np.array(chains.slope), chains.stages)
-        sums = self._sums or [np.zeros(value.shape) for value in values]
-        self._sums = [total + value for total, value in zip(sums, values, strict=True)]
+        values = (chains.user_means, chains.movie_means, chains.levels, np.array(chains.slope), chains.stages)
+        self._sums = self._sums or [np.zeros(value.shape) for value in values]
+        for total, value in zip(self._sums, values, strict=True):
+            np.add(total, value, out=total)
         self._count += 1
 
     @property
@@ -39,8 +40,8 @@ class Means:
         return self._mean(1)
 
     @property
-    def paths(self) -> np.ndarray:
-        """Mean levels of the drift's processes, float32[processes, n]."""
+    def levels(self) -> np.ndarray:
+        """Mean levels of the drift's processes, float32[processes, cells]."""
         return self._mean(2)
 
     @property
@@ -57,31 +58,36 @@ class Means:
         return (self._sums[which] / self._count).astype(np.float32)
 
 
-def assign_drift(
-    layer: UserDrift, ratings: Ratings, paths: np.ndarray, slope: float, stages: np.ndarray
-) -> None:
-    """Give a layer, built with a cell more than `ratings.seconds`, the drift that was found.
+def place_drift(layer: UserDrift, ratings: Ratings) -> None:
+    """Tell a layer, built with a cell more than `ratings.cells`, who has rated when.
 
-    Args:
-      layer: gets the weights.
-      ratings: that the drift was found in; the index of a user is its number and 1.
-      paths: float32[processes, n], levels at each rating.
-      slope: of the tenure.
-      stages: float[stages], what they add.
+    The index of a user is its number and 1.
     """
-    cells = np.append(ratings.seconds[1:], len(ratings)) - 1  # the last row of each
+    cells = ratings.cells
     keys = (ratings.user[cells].astype(np.int64) + 1) * KEY_OF_USER + ratings.time[cells]
     layer.keys.assign(np.concatenate([layer.keys.numpy()[:1], keys]))
-    levels = np.zeros(layer.levels.shape, np.float32)
-    levels[1:] = paths[:, cells].T
-    layer.levels.assign(levels)
     since = np.full(layer.rows, NEVER)
     rated = np.flatnonzero(ratings.user_counts)
     since[1 + rated] = ratings.time[ratings.of_user[rated]]
     layer.since.assign(since)
-    layer.slope.assign(slope)
-    layer.stages.assign(np.append(0, stages[stage_of(ratings.positions[cells])]))
     layer.latest.assign(ratings.time.max())
+
+
+def assign_drift(
+    layer: UserDrift, moments: Moments, levels: np.ndarray, slope: float, stages: np.ndarray
+) -> None:
+    """Give a layer, placed at the same ratings, the drift that was found.
+
+    Args:
+      layer: gets the weights.
+      moments: of the ratings.
+      levels: float32[processes, cells], of the processes.
+      slope: of the tenure.
+      stages: float[stages], what they add.
+    """
+    layer.levels.assign(np.concatenate([np.zeros((1, len(levels))), levels.T]))
+    layer.slope.assign(slope)
+    layer.stages.assign(np.append(0, stages[moments.stage[moments.ratings.cells]]))
 
 
 def predict(

@@ -1,6 +1,8 @@
 """The prior of the users' vectors, or of the movies': it learns what side features say of them."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import scipy.linalg
@@ -16,6 +18,23 @@ class Drawn:
     precision: np.ndarray  # float64[d, d], of all rows' vectors around them
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class SideFeatures:
+    """What the side features of a table's rows are; the same for all chains and sweeps."""
+
+    values: np.ndarray  # float64[rows, f]
+    known: np.ndarray  # bool[rows], rows that have ratings; the others are no evidence
+    seen: np.ndarray  # float64[known, f], the values of those
+    gram: np.ndarray  # float64[f, f], seen' seen
+
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray], known: np.ndarray) -> Self:
+        """Return the features of blocks beside each other, float32[rows, ...] each, and of bool[rows]."""
+        values = np.concatenate(blocks, axis=1, dtype=np.float64)
+        seen = values[known]
+        return cls(values, known, seen, seen.T @ seen)
+
+
 class Prior:
     """Draws the prior's parameters given the vectors.
 
@@ -23,8 +42,7 @@ class Prior:
         v_i ~ N(mu + B' x_i, L^-1), mu, L ~ normal-Wishart, B_f ~ N(0, (b L)^-1), b ~ Gamma(1, 1)
 
     Args:
-      features: float32[rows, f], x.
-      known: bool[rows], rows that have ratings; the others are no evidence.
+      features: of the rows, x.
       dim: d, entries of a vector.
       rng: source of the draws.
 
@@ -34,21 +52,18 @@ class Prior:
       https://doi.org/10.1109/MLSP.2017.8168143.
     """
 
-    def __init__(self, features: np.ndarray, known: np.ndarray, dim: int, rng: np.random.Generator) -> None:
-        self._features = features.astype(np.float64)
-        self._known = known
-        self._seen = self._features[known]
-        self._gram = self._seen.T @ self._seen
+    def __init__(self, features: SideFeatures, dim: int, rng: np.random.Generator) -> None:
+        self._features = features
         self._rng = rng
-        self._coefficients = np.zeros((features.shape[1], dim))
+        self._coefficients = np.zeros((features.values.shape[1], dim))
         self._strength = 5.0  # b, until it is drawn
 
     def draw(self, vectors: np.ndarray) -> Drawn:
         """Return a draw given the vectors, float32[rows, d]."""
-        seen = vectors[self._known].astype(np.float64)
-        mean, precision = self._draw_normal_wishart(seen - self._seen @ self._coefficients)
+        features, seen = self._features, vectors[self._features.known].astype(np.float64)
+        mean, precision = self._draw_normal_wishart(seen - features.seen @ self._coefficients)
         self._draw_coefficients(seen - mean, precision)
-        return Drawn(means=mean + self._features @ self._coefficients, precision=precision)
+        return Drawn(means=mean + features.values @ self._coefficients, precision=precision)
 
     def _draw_normal_wishart(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Draw mu and L; rows are float64[n, d], the vectors less what the features say."""
@@ -72,8 +87,8 @@ class Prior:
         f, d = self._coefficients.shape
         if not f:
             return
-        lower = np.linalg.cholesky(self._gram + self._strength * np.eye(f))
-        expected = scipy.linalg.cho_solve((lower, True), self._seen.T @ rows)
+        lower = np.linalg.cholesky(self._features.gram + self._strength * np.eye(f))
+        expected = scipy.linalg.cho_solve((lower, True), self._features.seen.T @ rows)
         spread = scipy.linalg.solve_triangular(lower, self._normal(f, precision), lower=True, trans="T")
         self._coefficients = expected + spread
         size = np.sum((self._coefficients @ precision) * self._coefficients)

@@ -51,7 +51,7 @@ class Ratings:
         return len(self.user)
 
     @functools.cached_property
-    def seconds(self) -> np.ndarray:
+    def cells(self) -> np.ndarray:
         """The first row of each user and second, int64[cells]."""
         differ = (np.diff(self.user) != 0) | (np.diff(self.time) != 0)
         return np.concatenate([[0], 1 + np.flatnonzero(differ)])
@@ -59,8 +59,18 @@ class Ratings:
     @functools.cached_property
     def positions(self) -> np.ndarray:
         """How many ratings each row's user had given in earlier seconds, int64[n]."""
-        first = np.repeat(self.seconds, np.diff(self.seconds, append=len(self)))
+        first = np.repeat(self.cells, np.diff(self.cells, append=len(self)))
         return first - self.of_user[self.user]
+
+    @functools.cached_property
+    def raters(self) -> np.ndarray:
+        """The user of each row of `by_movie`, int32[n]."""
+        return self.user[self.by_movie]
+
+    @functools.cached_property
+    def mean(self) -> float:
+        """The mean rating, in stars."""
+        return float(self.rating.mean())
 
     @property
     def user_counts(self) -> np.ndarray:

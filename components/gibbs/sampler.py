@@ -6,8 +6,8 @@ import numpy as np
 
 from components.gibbs.drift import Drift
 from components.gibbs.kernels import interactions, sample_rows
-from components.gibbs.prior import Prior
-from components.gibbs.ratings import Ratings
+from components.gibbs.moments import Moments
+from components.gibbs.prior import Prior, SideFeatures
 
 _NOISE_RATINGS = 10.0  # nu: as so many ratings counts the prior of a user's noise
 _NOISE_PRECISION = 1.5  # of all users before it is drawn, per square star
@@ -21,8 +21,9 @@ class Vectors:
     sample: np.ndarray  # float32[rows, k + 1], the chain's current draw
     mean: np.ndarray  # float32[rows, k + 1], the draw's mean given all else
     prior: Prior
-    order: np.ndarray  # int64[n], the ratings in the order of the table
-    offsets: np.ndarray  # int64[rows + 1], where each row's begin
+    order: np.ndarray | slice  # int64[n], the ratings in the order of the table; a slice for all as they are
+    offsets: np.ndarray  # int64[rows + 1], where each row's begin in that order
+    others: np.ndarray  # int32[n], the other table's row of each rating, in that order
 
     @property
     def biases(self) -> np.ndarray:
@@ -41,13 +42,12 @@ class Chain:
     All of a table's vectors are drawn at once given the other table, so biases and factors move together.
 
     Args:
-      ratings: the rows.
-      user_features: float32[users, f], side features.
-      movie_features: float32[movies, g].
+      moments: of the rows.
+      user_features: side features of the users.
+      movie_features: of the movies.
       user_vectors: float32[users, k + 1], where the chain begins.
       movie_vectors: float32[movies, k + 1].
       rating_mean: w_0, in stars.
-      drift_seconds: time constants of the drift.
       rng: source of the draws.
 
     Reference:
@@ -57,34 +57,36 @@ class Chain:
 
     def __init__(
         self,
-        ratings: Ratings,
+        moments: Moments,
         *,
-        user_features: np.ndarray,
-        movie_features: np.ndarray,
+        user_features: SideFeatures,
+        movie_features: SideFeatures,
         user_vectors: np.ndarray,
         movie_vectors: np.ndarray,
         rating_mean: float,
-        drift_seconds: tuple[float, ...],
         rng: np.random.Generator,
     ) -> None:
-        self.ratings = ratings
+        self.moments = moments
+        self.ratings = ratings = moments.ratings
         self.rating_mean = np.float32(rating_mean)
         self._rng = rng
         self.users = Vectors(
             sample=user_vectors,
             mean=user_vectors.copy(),
-            prior=Prior(user_features, ratings.user_counts > 0, user_vectors.shape[1], rng),
-            order=np.arange(len(ratings)),
+            prior=Prior(user_features, user_vectors.shape[1], rng),
+            order=slice(None),
             offsets=ratings.of_user,
+            others=ratings.movie,
         )
         self.movies = Vectors(
             sample=movie_vectors,
             mean=movie_vectors.copy(),
-            prior=Prior(movie_features, ratings.movie_counts > 0, movie_vectors.shape[1], rng),
+            prior=Prior(movie_features, movie_vectors.shape[1], rng),
             order=ratings.by_movie,
             offsets=ratings.of_movie,
+            others=ratings.raters,
         )
-        self.drift = Drift(ratings, drift_seconds, rng)
+        self.drift = Drift(moments, rng)
         self.noise_precisions = np.full(len(ratings.user_counts), _NOISE_PRECISION, np.float32)
         self.drifts = np.zeros(len(ratings), np.float32)  # of each row, in stars
         self.residuals = np.zeros(len(ratings), np.float32)  # of the current draw, in stars
@@ -94,16 +96,8 @@ class Chain:
         ratings = self.ratings
         precisions = self.noise_precisions[ratings.user]
         without_drift = ratings.rating - self.rating_mean - self.drifts
-        self._draw(
-            self.movies, self.users, ratings.user, without_drift - self.users.biases[ratings.user], precisions
-        )
-        self._draw(
-            self.users,
-            self.movies,
-            ratings.movie,
-            without_drift - self.movies.biases[ratings.movie],
-            precisions,
-        )
+        self._draw(self.movies, self.users, without_drift - self.users.biases[ratings.user], precisions)
+        self._draw(self.users, self.movies, without_drift - self.movies.biases[ratings.movie], precisions)
         said = np.empty(len(ratings), np.float32)
         interactions(self.users.sample, self.movies.sample, ratings.user, ratings.movie, said)
         rest = ratings.rating - self.rating_mean - said
@@ -111,14 +105,7 @@ class Chain:
         self.residuals = rest - self.drifts
         self._draw_noise()
 
-    def _draw(
-        self,
-        table: Vectors,
-        other: Vectors,
-        others: np.ndarray,
-        residuals: np.ndarray,
-        precisions: np.ndarray,
-    ) -> None:
+    def _draw(self, table: Vectors, other: Vectors, residuals: np.ndarray, precisions: np.ndarray) -> None:
         """Draw a table given the other one; the arrays are in the order of `ratings`."""
         prior = table.prior.draw(table.sample)
         factors = other.sample.copy()
@@ -126,7 +113,7 @@ class Chain:
         mean, sample = np.empty_like(table.sample), np.empty_like(table.sample)
         sample_rows(
             table.offsets,
-            others[table.order],
+            table.others,
             residuals[table.order],
             precisions[table.order],
             factors,

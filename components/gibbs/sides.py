@@ -65,8 +65,8 @@ class Side:
         design = np.concatenate([np.zeros((len(row), 0)), *blocks], axis=1).astype(np.float32)
         return cls(name, table, own, numbers, design)
 
-    def numbers(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the number of each row's vocabulary entry, from 0, int64[n]."""
+    def entries(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return each row's vocabulary entry, by number from 0, int64[n]."""
         return columns[self.identity.index_name] - 1
 
     def vectors(self, model: keras.Model) -> np.ndarray:
@@ -112,15 +112,16 @@ class Side:
         intercept, effects = self.expected(vectors, known)
         return np.where(known[:, np.newaxis], vectors, intercept + self.design @ effects)
 
-    def assign(self, model: keras.Model, vectors: np.ndarray) -> None:
+    def assign(self, model: keras.Model, vectors: np.ndarray, known: np.ndarray) -> None:
         """Give a model the weights that say of each entry what the vectors say, float32[V, k + 1].
 
-        The indices of values outside the vocabulary get what is expected of an unknown id.
+        Entries that are not known, of bool[V], and the indices of values outside the vocabulary get what is
+        expected of an unknown id.
         """
-        intercept, effects = self.expected(vectors, np.ones(len(vectors), bool))
+        intercept, effects = self.expected(vectors, known)
         table = np.zeros((self.identity.rows, vectors.shape[1]), np.float32)
         table[1:] = intercept
-        table[1 : 1 + len(vectors)] = vectors - self.design @ effects
+        table[1 + np.flatnonzero(known)] = (vectors - self.design @ effects)[known]
         self._set_table(model, self.identity, table)
         first = 0
         for field in self.categorical:

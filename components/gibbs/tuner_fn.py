@@ -15,8 +15,8 @@ from components.deepfm.config import DeepFMConfig
 from components.gibbs.config import GibbsConfig
 from components.gibbs.examples import Examples
 from components.gibbs.fit import fit, new_model
+from components.gibbs.rmse import rmse
 from components.gibbs.search_space import configurations, search_space
-from components.gibbs.watch import rmse
 from components.trainer.history import VALIDATION_RMSE
 from schema import features
 

@@ -10,7 +10,8 @@ from tfx.dsl.io import fileio
 from components.deepfm.user_drift import UserDrift
 from components.gibbs.chains import Chains
 from components.gibbs.examples import Examples
-from components.gibbs.means import assign_drift, predict
+from components.gibbs.means import assign_drift, place_drift, predict
+from components.gibbs.rmse import rmse
 from components.trainer.history import HISTORY_FILE, SWEEP, TRAIN_RMSE, VALIDATION_MAE, VALIDATION_RMSE
 from schema import features
 
@@ -30,13 +31,14 @@ class Watch:
     def __init__(self, examples: Examples, chains: Chains, *, first: int, folder: str) -> None:
         self._users, self._movies = examples.users, examples.movies
         valid = examples.valid
-        self._user, self._movie = self._users.numbers(valid), self._movies.numbers(valid)
+        self._user, self._movie = self._users.entries(valid), self._movies.entries(valid)
         self._index, self._time = valid[self._users.identity.index_name], valid[features.TIMESTAMP.name]
         self._rating = valid[features.LABEL.name]
         self._drift = UserDrift(
-            self._users.identity.rows, 1 + len(chains.ratings.seconds), chains.each[0].drift.seconds
+            self._users.identity.rows, 1 + len(chains.ratings.cells), chains.moments.seconds
         )
         self._drift.build([(None,), (None,)])
+        place_drift(self._drift, chains.ratings)
         self._first = first
         self._sum = np.zeros(len(self._rating))
         self._history = fileio.open(os.path.join(folder, HISTORY_FILE), "w")
@@ -47,8 +49,8 @@ class Watch:
     def note(self, chains: Chains, sweep: int) -> float:
         """Write a line about a sweep, from 0 on; return the validation RMSE, in stars."""
         ratings = chains.ratings
-        assign_drift(self._drift, ratings, chains.paths, chains.slope, chains.stages)
-        said: np.ndarray = chains.each[0].rating_mean + predict(
+        assign_drift(self._drift, chains.moments, chains.levels, chains.slope, chains.stages)
+        said: np.ndarray = ratings.mean + predict(
             self._users.completed(chains.user_means, ratings.user_counts > 0),
             self._movies.completed(chains.movie_samples, ratings.movie_counts > 0),
             self._user,
@@ -74,8 +76,3 @@ class Watch:
         """Close the files."""
         self._history.close()
         self._board.close()
-
-
-def rmse(errors: np.ndarray) -> float:
-    """Return the root of the mean square of float[n]."""
-    return float(np.sqrt(np.mean(errors.astype(np.float64) ** 2)))

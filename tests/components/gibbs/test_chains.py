@@ -29,11 +29,13 @@ def test_the_vectors_say_the_mean_of_what_each_chain_says(chains):
 
 def test_drift_is_the_mean_of_the_chains(chains):
     first, second, third = (own.drift for own in chains.each)
-    np.testing.assert_allclose(chains.paths, (first.means + second.means + third.means) / 3)
-    assert chains.slope == pytest.approx((first.slope + second.slope + third.slope) / 3)
-    assert len({first.slope, second.slope, third.slope}) == 3
-    np.testing.assert_allclose(chains.stages, (first.stages + second.stages + third.stages) / 3)
-    assert np.ptp([first.stages[0], second.stages[0], third.stages[0]]) > 0
+    levels = (first.means + second.means + third.means) / 3
+    np.testing.assert_allclose(chains.levels, levels[:, chains.ratings.cells])
+    assert chains.slope == pytest.approx((first.slope_mean + second.slope_mean + third.slope_mean) / 3)
+    assert len({first.slope_mean, second.slope_mean, third.slope_mean}) == 3
+    of_three = [first.stage_means, second.stage_means, third.stage_means]
+    np.testing.assert_allclose(chains.stages, np.mean(of_three, axis=0))
+    assert np.ptp(of_three, axis=0)[0] > 0
 
 
 def test_residuals_are_those_of_each(chains):
@@ -51,6 +53,6 @@ def test_the_mean_over_sweeps_is_over_all_chains(chains):
     means.add(chains)
     np.testing.assert_allclose(means.users, chains.user_means, rtol=1e-6)
     np.testing.assert_allclose(means.movies, chains.movie_means, rtol=1e-6)
-    np.testing.assert_allclose(means.paths, chains.paths, rtol=1e-5)
+    np.testing.assert_allclose(means.levels, chains.levels, rtol=1e-5)
     assert means.slope == pytest.approx(chains.slope)
     np.testing.assert_allclose(means.stages, chains.stages, rtol=1e-5)

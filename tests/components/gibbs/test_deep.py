@@ -10,6 +10,8 @@ from components.deepfm.model import build_model, deep_part
 from components.gibbs.chains import Chains
 from components.gibbs.config import GibbsConfig
 from components.gibbs.deep import DeepPart, inputs
+from components.gibbs.moments import Moments
+from components.gibbs.prior import SideFeatures
 from components.gibbs.sampler import Chain, first_vectors
 from components.gibbs.sides import Side
 from tests.components.gibbs.conftest import MOVIES, USERS
@@ -57,13 +59,12 @@ def drawn(ratings, users, movies, residuals=0.0):
 def train(world, model, ratings):
     rng = np.random.default_rng(0)
     chain = Chain(
-        ratings,
-        user_features=np.zeros((USERS, 0), np.float32),
-        movie_features=np.zeros((MOVIES, 0), np.float32),
+        Moments.of(ratings, (3_000_000.0,)),
+        user_features=SideFeatures.of([np.zeros((USERS, 0))], ratings.user_counts > 0),
+        movie_features=SideFeatures.of([np.zeros((MOVIES, 0))], ratings.movie_counts > 0),
         user_vectors=first_vectors(USERS, 2, rng),
         movie_vectors=first_vectors(MOVIES, 2, rng),
         rating_mean=3.5,
-        drift_seconds=(3_000_000.0,),
         rng=rng,
     )
     config = GibbsConfig(deep_share=1.0, deep_batch_size=256, deep_learning_rate=0.01)
@@ -108,7 +109,9 @@ def test_its_inputs_are_those_of_the_model(world, chains):
         ("user", FIELDS[0], joined.user_means),
         ("movie", FIELDS[1], joined.movie_means),
     ):
-        Side(name, field, [], [], np.zeros((len(vectors), 0), np.float32)).assign(model, vectors)
+        Side(name, field, [], [], np.zeros((len(vectors), 0), np.float32)).assign(
+            model, vectors, np.ones(len(vectors), bool)
+        )
     seen = keras.Model(model.input, model.get_layer("sides").output)(
         {
             "uid_index": ratings.user[rows] + 1,

@@ -75,12 +75,13 @@ def test_interactions():
 SECONDS, VARIANCE = 60.0, 0.4
 TIMES = np.array([0, 0, 30, 31, 500, 5, 65])
 OF_USER = np.array([0, 5, 5, 7])
+DECAYS = np.exp(-np.array([np.inf, 0, 30, 1, 469, np.inf, 60]) / SECONDS)
 
 
 def paths(noise):
     mean, sample = np.empty(7), np.empty(7)
     residuals = RESIDUALS[:7].astype(np.float64)
-    sample_paths(OF_USER, TIMES, residuals, PRECISIONS[:7], SECONDS, VARIANCE, noise, mean, sample)
+    sample_paths(OF_USER, DECAYS, residuals, PRECISIONS[:7], VARIANCE, noise, mean, sample)
     return mean, sample
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.gibbs.prior import Prior
+from components.gibbs.prior import Prior, SideFeatures
 
 ROWS = 4000
 EFFECTS = np.array([[0.5, -0.2], [0.0, 0.3], [-0.4, 0.0]])
@@ -17,7 +17,7 @@ def draws():
     vectors = (MEAN + features @ EFFECTS + noise).astype(np.float32)
     known = np.arange(ROWS) < ROWS - 100
     vectors[~known] = 1000  # must not matter
-    prior = Prior(features, known, 2, rng)
+    prior = Prior(SideFeatures.of([features], known), 2, rng)
     for _ in range(20):
         prior.draw(vectors)
     return features, [prior.draw(vectors) for _ in range(50)]
@@ -44,8 +44,7 @@ def test_draws_differ_as_much_as_they_are_uncertain(draws):
 
 
 def test_without_features_and_without_rows():
-    drawn = Prior(np.zeros((3, 0), np.float32), np.zeros(3, bool), 2, np.random.default_rng(0)).draw(
-        np.zeros((3, 2), np.float32)
-    )
+    features = SideFeatures.of([np.zeros((3, 0), np.float32)], np.zeros(3, bool))
+    drawn = Prior(features, 2, np.random.default_rng(0)).draw(np.zeros((3, 2), np.float32))
     assert drawn.means.shape == (3, 2)
     assert np.isfinite(drawn.precision).all()

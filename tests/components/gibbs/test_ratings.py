@@ -34,4 +34,4 @@ def test_positions_count_the_ratings_of_earlier_seconds():
         movies=6,
     )
     assert ratings.positions.tolist() == [0, 0, 2, 2, 0, 1]
-    assert ratings.seconds.tolist() == [0, 2, 4, 5]
+    assert ratings.cells.tolist() == [0, 2, 4, 5]

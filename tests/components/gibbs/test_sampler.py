@@ -3,6 +3,8 @@ import pytest
 
 from components.gibbs.chains import Chains
 from components.gibbs.means import Means
+from components.gibbs.moments import Moments
+from components.gibbs.prior import SideFeatures
 from components.gibbs.sampler import Chain, first_vectors
 from tests.components.gibbs.conftest import MOVIES, NOISE, RATINGS, USERS
 
@@ -11,14 +13,14 @@ TRAINED_ON = slice(0, 1300)
 
 def chain(world, seed=0, rows=TRAINED_ON):
     rng = np.random.default_rng(seed)
+    ratings = world.ratings(rows)
     return Chain(
-        world.ratings(rows),
-        user_features=np.zeros((USERS, 0), np.float32),
-        movie_features=np.zeros((MOVIES, 0), np.float32),
+        Moments.of(ratings, (3_000_000.0,)),
+        user_features=SideFeatures.of([np.zeros((USERS, 0))], ratings.user_counts > 0),
+        movie_features=SideFeatures.of([np.zeros((MOVIES, 0))], ratings.movie_counts > 0),
         user_vectors=first_vectors(USERS, 2, rng),
         movie_vectors=first_vectors(MOVIES, 2, rng),
         rating_mean=3.5,
-        drift_seconds=(3_000_000.0,),
         rng=rng,
     )
 

@@ -65,7 +65,7 @@ def test_a_model_says_what_it_was_given(sides, model):
     rng = np.random.default_rng(2)
     for side in sides:
         vectors = rng.normal(size=(len(side.design), 3)).astype(np.float32)
-        side.assign(model, vectors)
+        side.assign(model, vectors, np.ones(len(vectors), bool))
         np.testing.assert_allclose(side.vectors(model), vectors, atol=1e-6)
 
 
@@ -73,7 +73,7 @@ def test_the_model_adds_the_vectors_up(sides, model):
     rng = np.random.default_rng(3)
     users, movies = (rng.normal(size=(len(side.design), 3)).astype(np.float32) for side in sides)
     for side, vectors in zip(sides, (users, movies), strict=True):
-        side.assign(model, vectors)
+        side.assign(model, vectors, np.ones(len(vectors), bool))
     model.get_layer("deep_output").kernel.assign(np.zeros((3, 1)))
     rows = {name: column for name, column in COLUMNS.items()} | {"timestamp": np.full(5, 978_300_000)}
     p, q = users[COLUMNS["uid_index"] - 1], movies[COLUMNS["mid_index"] - 1]
@@ -85,12 +85,24 @@ def test_an_unknown_id_gets_what_its_features_say(sides, model):
     users, _ = sides
     vectors = np.array([[1, 0, 0], [-1, 0, 0], [1, 0, 0], [0, 0, 0]], np.float32)
     intercept, effects = users.expected(vectors, np.ones(4, bool))
-    users.assign(model, vectors)
+    users.assign(model, vectors, np.ones(len(vectors), bool))
     table = model.get_layer("uid_embedding").table.numpy()
     np.testing.assert_allclose(table[5], intercept[:2], atol=1e-6)
     assert table[0].tolist() == [0, 0]
     assert effects[1, 0] > 0 > effects[0, 0]  # gender 2 is above gender 1
     assert effects[2].tolist() == [0, 0, 0]  # nobody has the OOV bucket
+
+
+def test_an_entry_without_ratings_is_no_evidence(sides, model):
+    users, _ = sides
+    vectors = np.array([[1, 0, 0], [-1, 0, 0], [9, 9, 9], [0, 0, 0]], np.float32)
+    known = np.array([True, True, False, True])
+    intercept, effects = users.expected(vectors, known)
+    users.assign(model, vectors, known)
+    table = model.get_layer("uid_embedding").table.numpy()
+    np.testing.assert_allclose(table[[3, 5]], [intercept[:2]] * 2, atol=1e-6)
+    np.testing.assert_allclose(model.get_layer("gender_embedding").table[1:], effects[:3, :2], atol=1e-6)
+    np.testing.assert_allclose(users.vectors(model), users.completed(vectors, known), atol=1e-6)
 
 
 def test_of_whom_nothing_is_known_the_mean_is_expected():
