@@ -94,13 +94,12 @@ def test_each_command_of_a_page_is_one_that_there_is(page):
 
 def test_the_pages_have_commands():
     found = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
-    assert ["deepfm", "tune", "--trials", "20", "--split", "time"] in commands(
-        found["components/gibbs/README.md"]
+    sampled, quality = (
+        found[f"{folder}/README.md"] for folder in ("components/gibbs", "tests/benchmarks/quality")
     )
-    assert ["make", "run", "DATA=ml-1m.zip", "PRESET=$preset", "RUNS=runs-$preset"] in commands(
-        found["tests/benchmarks/quality/README.md"]
-    )
-    assert ["deepfm", "models", "--history"] in mentions(found["serving/README.md"])
+    assert "tune" in {words[0] for words in of("deepfm", commands(sampled))}
+    assert {"run", "bench-quality"} <= {words[0] for words in of("make", commands(quality))}
+    assert "models" in {words[0] for words in of("deepfm", mentions(found["serving/README.md"]))}
 
 
 def test_a_line_of_shell_is_taken_apart():
