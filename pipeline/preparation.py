@@ -52,6 +52,7 @@ def transform(
         custom_config={"transform_config": config.transform.to_json()},
         splits_config=SplitsConfig(analyze=fitted, transform=[SPLITS[TRAIN], SPLITS[VALID]]),
         disable_statistics=True,  # StatisticsGen has those of the raw features
+        disable_analyzer_cache=True,  # of examples that other ones replace in the next run
     )
     return with_fingerprint(node, "components.transform.preprocessing")
 
