@@ -1,6 +1,7 @@
 """The fit of a model: a burn-in on the training rows, then the sweeps whose mean it gets."""
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterable
 
 import keras
@@ -113,7 +114,10 @@ def fit(
             report((sweep + 1) / steps, f"sweep {sweep + 1} of {steps}, burn-in: validation RMSE {found:.4f}")
 
     drawn = [(chain.users.sample, chain.movies.sample) for chain in chains.each]
-    del chains  # the memory of two would be twice that of one
+    # The memory of two would be twice that of one. When the kernels were compiled, Numba has left the frames
+    # that called them in cycles, and these hold the chains.
+    del chains
+    gc.collect()
     chains = chains_of(ratings, drawn)
     deep, means = DeepPart(model, count, config, config.sweeps, rng), Means()
     for sweep in range(burn_in, steps):
