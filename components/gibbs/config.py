@@ -33,7 +33,7 @@ class GibbsConfig(JsonConfig):
     deep_batch_size: int = 4096  # rows, at least 1
     deep_learning_rate: float = 0.001  # of Adam, above 0
     choice_dim: int = 64  # dimensions of the vectors by which `rank` orders movies, at least 1
-    choice_epochs: int = 6  # of their training, at least 1
+    choice_epochs: int = 3  # of their training, at least 1
     choice_learning_rate: float = 0.004  # of Adam at its highest, above 0
     choice_rating_weight: float = 1.0  # of a predicted star beside the log odds to be chosen, at least 0
     cold: bool = False  # begin from nothing, though the served model's weights could be taken over
