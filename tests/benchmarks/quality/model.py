@@ -12,8 +12,8 @@ from components.ratings_example_gen.config import SplitMethod
 PRESET = "deepfm-"
 """Begins the name of each preset of the project, and of no other model."""
 
-SECOND, DAY, NO_MOMENT = "second", "day", "no_moment"
-"""What a model is told of the moment of a question: all, the day alone, or nothing."""
+SECOND, NO_MOMENT = "second", "no_moment"
+"""What a model is told of the moment of a question."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Answers:
     """What a model says to the test questions."""
 
     predictions: Mapping[str, np.ndarray]  # by what is told of the moment, float[questions]: stars, or
-    # whatever gives the order if that is asked for; `SECOND` of all models, the others if they are others
+    # whatever gives the order if that is asked for; `SECOND` of all models, `NO_MOMENT` if that is another
     cost: Cost
     largest_difference: float | None = None  # of a served version from the training graph, in stars
 

@@ -24,7 +24,6 @@ from serving.client.logic import PREDICT_SIGNATURE, RANK_SIGNATURE, ROWS_PER_REQ
 from serving.saved_model import SessionModel
 from tests.benchmarks.quality import splits
 from tests.benchmarks.quality.model import (
-    DAY,
     NO_MOMENT,
     SECOND,
     Answers,
@@ -35,7 +34,6 @@ from tests.benchmarks.quality.model import (
 
 ROOT = Path(__file__).parents[3]
 _NOT_LOADED = "assets.extra"  # of a SavedModel, by a server
-_SECONDS_PER_DAY = 86_400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +82,9 @@ class PresetModel:
             answers, predict_ms = ask(session, known, questions, ranking=task.ranking)
             predictions = {SECOND: answers}
             if PRESETS[self.name].model.drift_seconds:
-                for told in (NO_MOMENT,) if task.ranking else (DAY, NO_MOMENT):
-                    less, _ = ask(session, known, telling(questions, told), ranking=task.ranking)
-                    predictions[told] = less
+                predictions[NO_MOMENT], _ = ask(
+                    session, known, without_moments(questions), ranking=task.ranking
+                )
         source_fingerprint.cache_clear()
         if self.identity != identity:
             raise ModelFailedError("its code was edited while it was measured")
@@ -160,20 +158,11 @@ def ask(
     return np.concatenate(answers).ravel().astype(np.float64), predict_ms
 
 
-def telling(questions: pa.Table, told: str) -> pa.Table:
-    """Return the same questions, told less of their moments.
-
-    Args:
-      questions: as `splits.QUESTIONS` has them.
-      told: `DAY`: noon (UTC) of the day; or `NO_MOMENT`, which is about the end of the training data.
-    """
+def without_moments(questions: pa.Table) -> pa.Table:
+    """Return the same questions about no moment: about the end of the training data."""
     name = features.TIMESTAMP.name
-    times = questions[name].to_numpy()
-    if told == DAY:
-        times = times - times % _SECONDS_PER_DAY + _SECONDS_PER_DAY // 2
-    else:
-        times = np.full_like(times, features.MISSING_INT)
-    return questions.set_column(questions.schema.get_field_index(name), name, pa.array(times))
+    moments = pa.array(np.full(len(questions), features.MISSING_INT))
+    return questions.set_column(questions.schema.get_field_index(name), name, moments)
 
 
 def requests(rows: int) -> list[slice]:

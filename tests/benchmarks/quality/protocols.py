@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from schema import features
 from tests.benchmarks.quality import learning_curve, leave_last_out, ranking_metrics, rating_metrics, splits
-from tests.benchmarks.quality.model import DAY, NO_MOMENT, SECOND
+from tests.benchmarks.quality.model import NO_MOMENT, SECOND
 from tests.benchmarks.quality.results import Judgement
+
+RMSE_NO_MOMENT = f"{rating_metrics.RMSE}_{NO_MOMENT}"
+NDCG_NO_MOMENT = f"{ranking_metrics.NDCG}_{NO_MOMENT}"
 
 
 class EvaluationProtocol(Protocol):
@@ -59,13 +62,13 @@ class Ratings:
         return dataset
 
     def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
-        """Return errors and AUC, as `rating_metrics.by_slice`, and RMSE for those told less of the moment."""
+        """Return errors and AUC, as `rating_metrics.by_slice`, and RMSE of those told no moment."""
         wanted = pq.read_table(rows / splits.ANSWERS)
         ratings = wanted[features.RATING.name].to_numpy()
         judged = rating_metrics.by_slice(ratings, predictions[SECOND], rating_metrics.cold(wanted))
-        for told in {DAY, NO_MOMENT} & predictions.keys():
-            less = rating_metrics.by_slice(ratings, predictions[told], {})[rating_metrics.OVERALL]
-            judged[rating_metrics.OVERALL][told_less(rating_metrics.RMSE, told)] = less[rating_metrics.RMSE]
+        if NO_MOMENT in predictions:
+            untold = rating_metrics.by_slice(ratings, predictions[NO_MOMENT], {})[rating_metrics.OVERALL]
+            judged[rating_metrics.OVERALL][RMSE_NO_MOMENT] = untold[rating_metrics.RMSE]
         return Judgement(judged, (predictions[SECOND] - ratings) ** 2)
 
 
@@ -101,23 +104,14 @@ class Ranking:
         return rows / leave_last_out.DATASET
 
     def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
-        """Return NDCG and recall, as `ranking_metrics.metrics`, and NDCG for those told no moment."""
+        """Return NDCG and recall, as `ranking_metrics.metrics`, and NDCG of those told no moment."""
         wanted = pq.read_table(rows / splits.ANSWERS)
         held_out, rated = (wanted[name].to_numpy() for name in (features.RATING.name, leave_last_out.RATED))
-        judged = {
-            told: ranking_metrics.metrics(scores, held_out, rated) for told, scores in predictions.items()
-        }
-        metrics = judged.pop(SECOND)
-        for told, less in judged.items():
-            metrics[ranking_metrics.OVERALL][told_less(ranking_metrics.NDCG, told)] = less[
-                ranking_metrics.OVERALL
-            ][ranking_metrics.NDCG]
-        return Judgement(metrics)
-
-
-def told_less(metric: str, told: str) -> str:
-    """Return the name of a metric of answers for which less of the moment was told."""
-    return f"{metric}_{told}"
+        judged = ranking_metrics.metrics(predictions[SECOND], held_out, rated)
+        if NO_MOMENT in predictions:
+            untold = ranking_metrics.metrics(predictions[NO_MOMENT], held_out, rated)[ranking_metrics.OVERALL]
+            judged[ranking_metrics.OVERALL][NDCG_NO_MOMENT] = untold[ranking_metrics.NDCG]
+        return Judgement(judged)
 
 
 LAST, SIZE = "last", "size"
