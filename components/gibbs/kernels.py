@@ -1,8 +1,8 @@
 """The loops of a sweep, compiled by Numba: one row of a table or one user after the other, on all cores.
 
 Each row is written by one thread and read by none, so results do not depend on the number of threads. The
-vocabularies begin with those who have the most ratings, so a thread takes not a run of rows but every so
-manieth one: or the first would have nearly all of the work.
+vocabularies begin with those who have the most ratings. So of n threads each takes every n-th row: with runs
+of rows, the first thread would have nearly all of the work.
 """
 
 import numba

@@ -23,14 +23,7 @@ from serving.catalogue import FOLDER, Catalogue
 from serving.client.logic import PREDICT_SIGNATURE, RANK_SIGNATURE, ROWS_PER_REQUEST
 from serving.saved_model import SessionModel
 from tests.benchmarks.quality import splits
-from tests.benchmarks.quality.model import (
-    NO_MOMENT,
-    SECOND,
-    Answers,
-    Cost,
-    ModelFailedError,
-    Task,
-)
+from tests.benchmarks.quality.model import NO_MOMENT, SECOND, Answers, Cost, ModelFailedError, Task
 
 ROOT = Path(__file__).parents[3]
 _NOT_LOADED = "assets.extra"  # of a SavedModel, by a server
