@@ -94,7 +94,7 @@ def _two_sided(**sizes: Any) -> DeepFMConfig:
     return DeepFMConfig(
         architecture=TWO_SIDED,
         numeric=(),
-        dropout_rate=0.1,
+        dropout_rate=0.0,
         embedding_l2=0.0,
         oov_dropout_rate=0.0,
         drift_seconds=DRIFT_SECONDS,
@@ -103,8 +103,9 @@ def _two_sided(**sizes: Any) -> DeepFMConfig:
 
 
 PRESETS = {
+    # The best of a search (components/gibbs/README.md).
     "default": Preset(
-        model=_two_sided(embedding_dim=64, chains=2, hidden_units=(64, 32)),
+        model=_two_sided(embedding_dim=64, chains=2, hidden_units=(32, 16)),
         train=GibbsConfig(),
     ),
     # Trained soonest.
@@ -113,7 +114,9 @@ PRESETS = {
         train=GibbsConfig(burn_in=10, sweeps=20, warm_burn_in=3, implicit_rank=64, deep_share=0.25),
     ),
     # The most accurate.
-    "best": Preset(model=_two_sided(embedding_dim=512, chains=8), train=GibbsConfig(burn_in=40)),
+    "best": Preset(
+        model=_two_sided(embedding_dim=512, chains=8, hidden_units=(32, 16)), train=GibbsConfig(burn_in=40)
+    ),
     # For ratings that the memory of one machine cannot hold, and for other architectures.
     "gradient": Preset(model=DeepFMConfig(), train=TrainConfig()),
     # The model of the notebook that the project began as: two ids, the last three of a movie's genres out of
