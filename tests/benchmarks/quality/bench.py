@@ -7,11 +7,13 @@ configuration are the same: a bench that was stopped goes on. README.md says wha
 """
 
 import argparse
+import functools
 import itertools
 import logging
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,6 +55,7 @@ class Bench:
         self._dataset = dataset
         self._models = models
         self._digests: dict[str, str] = {}
+        self._identities = {name: model.identity for name, model in models.items()}
 
     def prepare(self, split: str) -> None:
         """Write the rows of one of `PROTOCOLS`.
@@ -78,9 +81,9 @@ class Bench:
         identity = self._identity(name, split)
         if found := results.find(self._results, split, name, seed, identity):
             return self._judged(found)
-        work = self.folder / "work" / f"{split}-{name}-{seed}"
-        shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
-        work.mkdir(parents=True)
+        if self._models[name].identity != self._identities[name]:
+            raise ModelFailedError("its code was edited since the bench began; start it again")
+        work = self._work(f"{split}-{name}-{seed}")
         rows, protocol = self._rows(split), PROTOCOLS[split]
         answers = self._models[name].answer(
             Task(
@@ -125,14 +128,26 @@ class Bench:
     def leads(self, measured: Iterable[Result]) -> dict[str, Leads]:
         """Return how far the best model of each split is ahead, as `lead.of_split`."""
         return {
-            split: lead.of_split(self._rows(split), models)
+            split: lead.of_split(
+                PROTOCOLS[split].slices(self._rows(split)), models, error=PROTOCOLS[split].error
+            )
             for split, models in report.by_split(measured).items()
-            if not PROTOCOLS[split].ranking
         }
 
+    def _work(self, measurement: str) -> Path:
+        """Return a new empty folder; those of the same measurement, which was stopped before, are removed.
+
+        What a killed bench has left running may go on to write into its own.
+        """
+        folder = self.folder / "work"
+        folder.mkdir(exist_ok=True)
+        for stopped in folder.glob(f"{measurement}-*"):
+            shutil.rmtree(stopped, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=f"{measurement}-", dir=folder))
+
     def _judged(self, measured: Measurement) -> Result:
-        judge = PROTOCOLS[measured.split].judge
-        return Result.of(measured, judge(self._rows(measured.split), measured.predictions))
+        judge = functools.partial(PROTOCOLS[measured.split].judge, self._rows(measured.split))
+        return Result.of(measured, judge)
 
     @property
     def _results(self) -> Path:
@@ -142,7 +157,18 @@ class Bench:
         return self.folder / "rows" / split
 
     def _identity(self, name: str, split: str) -> str:
-        return f"{self._digests[split]} {self._models[name].identity}"
+        return f"{self._digests[split]} {self._identities[name]}"
+
+
+def seed_of_training(text: str) -> int:
+    """Return a seed of training.
+
+    Raises:
+      ArgumentTypeError: it is no whole number from 0 on.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, got {text!r}")
+    return int(text)
 
 
 def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> int:
@@ -153,12 +179,20 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                         help=f"of {', '.join(models)}; all if not given")  # fmt: skip
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=DEFAULT_SPLITS, metavar="SPLIT",
                         help=f"of {', '.join(SPLITS)}; {', '.join(DEFAULT_SPLITS)} if not given")  # fmt: skip
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of training")
+    parser.add_argument("--seeds", nargs="+", type=seed_of_training, default=[0, 1, 2], metavar="SEED",
+                        help="of training, from 0")  # fmt: skip
     parser.add_argument("--folder", type=Path, default=Path(".cache", "quality"), help="keeps everything")
     arguments = parser.parse_args(argv)
     console = Console(emoji=False, highlight=False)
     protocols = list(dict.fromkeys(protocol for split in arguments.splits for protocol in SPLITS[split]))
     console.width = max(console.width, TABLE_WIDTH)
+    pairs = [
+        (split, name)
+        for split, name in itertools.product(protocols, arguments.models)
+        if split == LAST or name not in RANKERS
+    ]
+    if not pairs:
+        parser.error(f"{', '.join(arguments.models)} rate no movies, so that the split is {LAST} alone")
 
     def say(message: str) -> None:
         console.print(message, markup=False, soft_wrap=True)
@@ -179,9 +213,7 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                 if split in protocols or bench.has_rows(split):
                     bench.prepare(split)
             failed = 0
-            for seed, split, name in itertools.product(arguments.seeds, protocols, arguments.models):
-                if split != LAST and name in RANKERS:
-                    continue
+            for seed, (split, name) in itertools.product(arguments.seeds, pairs):
                 what = f"{name}, {split} split, seed {seed}"
                 try:
                     with console.status(what):

@@ -2,14 +2,15 @@
 
 The ratings before it are a dataset of their own, in `DATASET`, which the pipeline splits at random; its test
 rows nobody needs. Some users are asked about every movie. `ANSWERS` has for each question the rating of the
-movie that is held out, null for all others, and whether the user has rated the movie before, in whatever
-split.
+movie that is held out and the seconds since the user's rating before it, null for all others, and whether the
+user has rated the movie before, in whatever split.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ratings_example_gen import parse, split
@@ -18,8 +19,8 @@ from schema import features
 from tests.benchmarks.quality import splits
 
 DATASET = "dataset"
-RATED = "rated"
-USERS = 1000  # that are asked
+RATED, PAUSE = "rated", "pause"
+USERS = 3000  # that are asked
 
 
 def make(dataset: Path, config: ExampleGenConfig, folder: Path) -> str:
@@ -74,15 +75,23 @@ def ask(asked: pa.Table, before: pa.Table, movies: np.ndarray) -> tuple[pa.Table
     """
     uid, mid, time = (asked[f.name].to_numpy() for f in (features.UID, features.MID, features.TIMESTAMP))
     users, width = len(uid), len(movies)
-    held_out, rated = np.full((users, width), np.nan, np.float32), np.zeros((users, width), bool)
-    held_out[np.arange(users), np.searchsorted(movies, mid)] = asked[features.RATING.name].to_numpy()
-    rows_uid, rows_mid = (before[f.name].to_numpy() for f in (features.UID, features.MID))
-    mine = np.isin(rows_uid, uid)
-    rated[np.searchsorted(uid, rows_uid[mine]), np.searchsorted(movies, rows_mid[mine])] = True
+    held_out, pauses = np.full((2, users, width), np.nan, np.float32)
+    rated, latest = np.zeros((users, width), bool), np.full(users, -np.inf)
+    place = np.arange(users), np.searchsorted(movies, mid)
+    rows = before.filter(pc.is_in(before[features.UID.name], pa.array(uid)))
+    of_user = np.searchsorted(uid, rows[features.UID.name].to_numpy())
+    rated[of_user, np.searchsorted(movies, rows[features.MID.name].to_numpy())] = True
+    np.maximum.at(latest, of_user, rows[features.TIMESTAMP.name].to_numpy())
+    held_out[place] = asked[features.RATING.name].to_numpy()
+    pauses[place] = np.where(np.isfinite(latest), time - latest, np.nan)
     questions = {
         features.UID.name: np.repeat(uid, width),
         features.MID.name: np.tile(movies, users),
         features.TIMESTAMP.name: np.repeat(time, width),
     }
-    answers = {features.RATING.name: pa.array(held_out.ravel(), from_pandas=True), RATED: rated.ravel()}
+    answers = {
+        features.RATING.name: pa.array(held_out.ravel(), from_pandas=True),
+        PAUSE: pa.array(pauses.ravel(), from_pandas=True),
+        RATED: rated.ravel(),
+    }
     return pa.table(questions), pa.table(answers)

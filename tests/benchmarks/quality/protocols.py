@@ -1,21 +1,18 @@
 """What models are held to: which rows they get, and how their answers are judged."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
 from schema import features
 from tests.benchmarks.quality import learning_curve, leave_last_out, ranking_metrics, rating_metrics, splits
-from tests.benchmarks.quality.model import NO_MOMENT, SECOND
 from tests.benchmarks.quality.results import Judgement
-
-RMSE_NO_MOMENT = f"{rating_metrics.RMSE}_{NO_MOMENT}"
-NDCG_NO_MOMENT = f"{ranking_metrics.NDCG}_{NO_MOMENT}"
+from tests.benchmarks.quality.slices import Slice
 
 
 class EvaluationProtocol(Protocol):
@@ -34,16 +31,22 @@ class EvaluationProtocol(Protocol):
     def data(self, dataset: Path, rows: Path) -> Path:
         """Return the dataset that the pipeline gets."""
 
-    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
+    def slices(self, rows: Path) -> dict[str, Slice]:
+        """Return what is judged together, by name."""
+
+    def judge(self, rows: Path, predictions: np.ndarray) -> Judgement:
         """Return how good predictions are.
 
         Args:
           rows: as written.
-          predictions: as `model.Answers` has them.
+          predictions: as `model.Answers` has them of one moment.
 
         Raises:
           ValueError: they are no answers to the questions.
         """
+
+    def error(self, loss: np.ndarray) -> np.ndarray:
+        """Return the error by which models are compared, by their mean loss."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +64,29 @@ class Ratings:
         """Return the dataset itself."""
         return dataset
 
-    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
-        """Return errors and AUC, as `rating_metrics.by_slice`, and RMSE of those told no moment."""
-        wanted = pq.read_table(rows / splits.ANSWERS)
-        ratings = wanted[features.RATING.name].to_numpy()
-        judged = rating_metrics.by_slice(ratings, predictions[SECOND], rating_metrics.cold(wanted))
-        if NO_MOMENT in predictions:
-            untold = rating_metrics.by_slice(ratings, predictions[NO_MOMENT], {})[rating_metrics.OVERALL]
-            judged[rating_metrics.OVERALL][RMSE_NO_MOMENT] = untold[rating_metrics.RMSE]
-        return Judgement(judged, (predictions[SECOND] - ratings) ** 2)
+    def slices(self, rows: Path) -> dict[str, Slice]:
+        """Return them as `rating_metrics.slices`."""
+        return rating_metrics.slices(
+            pq.read_table(rows / splits.QUESTIONS), pq.read_table(rows / splits.ANSWERS)
+        )
+
+    def judge(self, rows: Path, predictions: np.ndarray) -> Judgement:
+        """Return errors and AUC, as `rating_metrics.by_slice`; a loss is a squared error, in square stars."""
+        ratings = pq.read_table(rows / splits.ANSWERS)[features.RATING.name].to_numpy()
+        return Judgement(
+            rating_metrics.by_slice(ratings, predictions, self.slices(rows)), (predictions - ratings) ** 2
+        )
+
+    def error(self, loss: np.ndarray) -> np.ndarray:
+        """Return the root: RMSE, in stars."""
+        return np.sqrt(loss)
 
 
 @dataclasses.dataclass(frozen=True)
 class Share(Ratings):
     """The same on the random split, after training on a share of the ratings."""
 
-    split: SplitMethod = SplitMethod.RANDOM
-    percent: int = 100
+    percent: int
 
     def make(self, dataset: Path, rows: Path) -> str:
         """Write the rows, as `learning_curve.make`."""
@@ -92,7 +101,7 @@ class Share(Ratings):
 class Ranking:
     """How high each user's last movie stands, after training on what was before."""
 
-    split: SplitMethod = SplitMethod.RANDOM
+    split: SplitMethod
     ranking: ClassVar = True
 
     def make(self, dataset: Path, rows: Path) -> str:
@@ -103,23 +112,42 @@ class Ranking:
         """Return the dataset without the last ratings."""
         return rows / leave_last_out.DATASET
 
-    def judge(self, rows: Path, predictions: Mapping[str, np.ndarray]) -> Judgement:
-        """Return NDCG and recall, as `ranking_metrics.metrics`, and NDCG of those told no moment."""
-        wanted = pq.read_table(rows / splits.ANSWERS)
-        held_out, rated = (wanted[name].to_numpy() for name in (features.RATING.name, leave_last_out.RATED))
-        judged = ranking_metrics.metrics(predictions[SECOND], held_out, rated)
-        if NO_MOMENT in predictions:
-            untold = ranking_metrics.metrics(predictions[NO_MOMENT], held_out, rated)[ranking_metrics.OVERALL]
-            judged[ranking_metrics.OVERALL][NDCG_NO_MOMENT] = untold[ranking_metrics.NDCG]
-        return Judgement(judged)
+    def slices(self, rows: Path) -> dict[str, Slice]:
+        """Return them as `ranking_metrics.slices`."""
+        users, stars, pauses = self._held_out(rows)
+        return ranking_metrics.slices(users, stars, pauses)
+
+    def judge(self, rows: Path, predictions: np.ndarray) -> Judgement:
+        """Return NDCG and recall, as `ranking_metrics.by_slice`; a loss is what a user's NDCG lacks of 1."""
+        wanted = pq.read_table(rows / splits.ANSWERS, columns=[features.RATING.name, leave_last_out.RATED])
+        held_out, rated = (column.to_numpy() for column in wanted.columns)
+        gained, hits = ranking_metrics.gains(predictions, held_out, rated)
+        stars = held_out[np.isfinite(held_out)]
+        return Judgement(ranking_metrics.by_slice(gained, hits, stars, self.slices(rows)), 1 - gained)
+
+    def error(self, loss: np.ndarray) -> np.ndarray:
+        """Return it as it is: what NDCG lacks of 1."""
+        return loss
+
+    def _held_out(self, rows: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return user, stars and pause of each movie held out."""
+        answers = pq.read_table(rows / splits.ANSWERS)
+        targets = pc.is_valid(answers[features.RATING.name])
+        users = pq.read_table(rows / splits.QUESTIONS, columns=[features.UID.name]).filter(targets)
+        wanted = answers.filter(targets)
+        return (
+            users[features.UID.name].to_numpy(),
+            wanted[features.RATING.name].to_numpy(),
+            wanted[leave_last_out.PAUSE].to_numpy(),
+        )
 
 
 LAST, SIZE = "last", "size"
 SHARES = {f"size-{percent}": percent for percent in (10, 20, 40, 60, 80)}
 PROTOCOLS: dict[str, EvaluationProtocol] = {
     **{method.value: Ratings(method) for method in SplitMethod},
-    LAST: Ranking(),
-    **{name: Share(percent=percent) for name, percent in SHARES.items()},
+    LAST: Ranking(SplitMethod.RANDOM),
+    **{name: Share(SplitMethod.RANDOM, percent) for name, percent in SHARES.items()},
 }
 
 # What can be asked for, and the protocols it stands for; the learning curve ends with the whole random split.

@@ -8,47 +8,52 @@ import pyarrow.compute as pc
 from sklearn.metrics import roc_auc_score
 
 from schema import features
+from tests.benchmarks.quality.slices import OVERALL, Slice
 
-RMSE, MAE, AUC, AUC_WITHOUT_3, ROWS = "rmse", "mae", "auc", "auc_without_3", "rows"
-OVERALL = "overall"
-SLICES = {"cold users": features.USER_ACTIVITY, "cold movies": features.MOVIE_ACTIVITY}
+RMSE, MAE, AUC, AUC_WITHOUT_3 = "rmse", "mae", "auc", "auc_without_3"
+COLD = {
+    "cold users": (features.UID, features.USER_ACTIVITY),
+    "cold movies": (features.MID, features.MOVIE_ACTIVITY),
+}
 
 HIGH = 4.0  # stars; a rating from there on is a positive
 MIDDLE = 3.0  # stars; neither a positive nor a negative of `AUC_WITHOUT_3`
 
 
-def cold(answers: pa.Table) -> dict[str, np.ndarray]:
-    """Return which rows of `splits.ANSWERS` are of a cold user, and of a cold movie, bool[n]."""
-    return {
-        part: pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy()
-        for part, activity in SLICES.items()
+def slices(questions: pa.Table, answers: pa.Table) -> dict[str, Slice]:
+    """Return the slices of `splits.QUESTIONS`: all, those of cold users, those of cold movies."""
+    cold = {
+        name: Slice(
+            pc.equal(answers[activity.name], features.ACTIVITY_LEVELS[0]).to_numpy(),
+            questions[identity.name].to_numpy(),
+        )
+        for name, (identity, activity) in COLD.items()
     }
+    return {OVERALL: Slice(np.ones(len(questions), bool), questions[features.UID.name].to_numpy()), **cold}
 
 
 def by_slice(
-    ratings: np.ndarray,
-    predictions: np.ndarray,
-    slices: Mapping[str, np.ndarray],
+    ratings: np.ndarray, predictions: np.ndarray, slices: Mapping[str, Slice]
 ) -> dict[str, dict[str, float | int | None]]:
-    """Return the metrics of all rows, and of each slice.
+    """Return the metrics of each slice.
 
     Args:
       ratings: as given, in stars, float[n].
       predictions: in stars, float[n].
-      slices: the rows of each, bool[n], by name.
+      slices: by name.
 
     Raises:
       ValueError: there is not one finite prediction for each rating.
     """
-    everything = np.ones(len(ratings), bool)
+    checked(predictions, len(ratings))
     return {
-        name: _metrics(ratings[rows], checked(predictions, len(ratings))[rows])
-        for name, rows in {OVERALL: everything, **slices}.items()
+        name: part.counts() | _metrics(ratings[part.rows], predictions[part.rows])
+        for name, part in slices.items()
     }
 
 
 def checked(predictions: np.ndarray, rows: int) -> np.ndarray:
-    """Return the predictions.
+    """Return the predictions, if they are whole.
 
     Raises:
       ValueError: they are not one finite number for each of the rows.
@@ -61,12 +66,11 @@ def checked(predictions: np.ndarray, rows: int) -> np.ndarray:
     return predictions
 
 
-def _metrics(ratings: np.ndarray, predictions: np.ndarray) -> dict[str, float | int | None]:
+def _metrics(ratings: np.ndarray, predictions: np.ndarray) -> dict[str, float | None]:
     """Return the metrics of one slice; None where its rows do not define one."""
     errors = predictions - ratings
     decided = ratings != MIDDLE
     return {
-        ROWS: len(ratings),
         RMSE: _rmse(errors),
         MAE: float(np.mean(np.abs(errors))) if len(errors) else None,
         AUC: _auc(ratings >= HIGH, predictions),

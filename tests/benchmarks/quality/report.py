@@ -25,20 +25,15 @@ from rich.table import Table
 
 from components.model_report import style
 from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from components.serving_validator.config import ServingValidatorConfig
 from serving import versions
 from tests.benchmarks.quality import ranking_metrics, rating_metrics
 from tests.benchmarks.quality.baseline import FOLDER
-from tests.benchmarks.quality.lead import Leads
-from tests.benchmarks.quality.model import PRESET
-from tests.benchmarks.quality.protocols import (
-    LAST,
-    NDCG_NO_MOMENT,
-    PROTOCOLS,
-    RMSE_NO_MOMENT,
-    SHARES,
-    SIZE,
-)
+from tests.benchmarks.quality.lead import OVERALL_NO_MOMENT, Leads
+from tests.benchmarks.quality.model import NO_MOMENT, PRESET, SECOND
+from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SHARES, SIZE
 from tests.benchmarks.quality.results import Result
+from tests.benchmarks.quality.slices import IDS, OVERALL, ROWS
 
 PAGE, CURVE = "report.md", "learning-curve.svg"
 PLOTS = {split: f"accuracy-{split}.svg" for split in PROTOCOLS if split not in SHARES}
@@ -52,26 +47,31 @@ _HOW = {
     "told the moment of a test row, as the sampled presets are to the second and `myfm-day`, `myfm-short` "
     "and `myfm-ordered` to the day, makes use of the same user's ratings on both sides of it, later ones "
     "included, which no question in service has.",
-    SplitMethod.TIME.value: "Test rows are the last tenth of the ratings by time. What comes later helps "
-    "nobody here, as in service.",
+    SplitMethod.TIME.value: "Test rows are the last tenth of the ratings by time. No model is fitted to what "
+    "comes later, as in service.",
     LAST: "The last rating of each user is held out. Each user asked about has every movie put in order, "
     "but for those rated before. A sampled preset is told the moment of the rating held out, most often "
     "seconds after the one before it, and goes on where the user was; without a moment it puts first what "
     "is chosen after a pause, as it does in service where the ratings to fit are not of the same hour.",
 }
 _CURVE = (
-    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows. "
-    "Columns: the ratings to fit. In the plot, baselines are dashed."
+    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows; "
+    "100% are what the table of the random split says. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
 _LEAD = (
-    "By how much the RMSE of the others is higher, of the test rows of all seeds together; in brackets, what "
-    "holds 95% of the leads when the users are drawn anew, each with all of their rows."
+    "By how much the {figure} of the others is {worse}, of the test rows of all seeds together; in brackets, "
+    "what holds 95% of the leads when the users are drawn anew, each with all of their rows, or for cold "
+    "movies the movies. Where that holds 0, who was there may be all of the lead."
+)
+_LEAD_NO_MOMENT = (
+    "No moment: the sampled presets are asked without one; baselines that use the day have it all the same."
 )
 _SERVED = (
     "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
     "versions, the largest difference there of any rating from that of the training graph, by every "
-    "signature, on raw test rows, and of any score of `rank` from that of the trained order:"
+    f"signature, on {ServingValidatorConfig().rows:,} raw test rows, and of any score of `rank` from that of "
+    "the trained order:"
 )
 _PRESETS, _OTHERS = "presets of this project", "baselines"
 _OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
@@ -121,8 +121,12 @@ class Time(Column):
         return 0.0
 
 
-def _metric(metric: str, part: str = rating_metrics.OVERALL) -> Callable[[Result], Any]:
-    return lambda result: result.metrics[part].get(metric)
+def _metric(metric: str, part: str = OVERALL, moment: str = SECOND) -> Callable[[Result], Any]:
+    def figure(result: Result) -> Any:
+        judged = result.judgements.get(moment)
+        return judged and judged.metrics[part][metric]
+
+    return figure
 
 
 RMSE = Column("RMSE", _metric(rating_metrics.RMSE), 4)
@@ -134,8 +138,8 @@ COSTS = (
 )
 RATINGS = (
     RMSE,
-    *(Column(f"RMSE, {part}", _metric(rating_metrics.RMSE, part), 4) for part in rating_metrics.SLICES),
-    Column("RMSE, no moment", _metric(RMSE_NO_MOMENT), 4),
+    *(Column(f"RMSE, {part}", _metric(rating_metrics.RMSE, part), 4) for part in rating_metrics.COLD),
+    Column("RMSE, no moment", _metric(rating_metrics.RMSE, moment=NO_MOMENT), 4),
     Column("MAE", _metric(rating_metrics.MAE), 4),
     Column("AUC", _metric(rating_metrics.AUC), 4),
     Column("AUC, no 3", _metric(rating_metrics.AUC_WITHOUT_3), 4),
@@ -145,14 +149,17 @@ _NDCG = f"NDCG@{ranking_metrics.TOP}"
 RANKING = (
     Column(_NDCG, _metric(ranking_metrics.NDCG), 4),
     Column(f"recall@{ranking_metrics.TOP}", _metric(ranking_metrics.RECALL), 4),
-    Column(f"{_NDCG}, liked", _metric(ranking_metrics.NDCG_LIKED), 4),
+    *(
+        Column(f"{_NDCG}, {part}", _metric(ranking_metrics.NDCG, part), 4)
+        for part in (ranking_metrics.LIKED, ranking_metrics.RETURNED)
+    ),
+    Column(f"{_NDCG}, no moment", _metric(ranking_metrics.NDCG, moment=NO_MOMENT), 4),
     Column("stars of hits", _metric(ranking_metrics.STARS_OF_HITS), 2),
-    Column(f"{_NDCG}, no moment", _metric(NDCG_NO_MOMENT), 4),
     *COSTS,
 )
 
 Models = dict[str, list[Result]]
-Curve = dict[str, dict[int, list[Result]]]  # by model and by ratings fitted on, fewest first
+Curve = dict[str, dict[int, list[Result]]]  # by model and by percent of the ratings to fit, fewest first
 
 
 def columns(split: str) -> tuple[Column, ...]:
@@ -223,23 +230,26 @@ class Report:
         return [*sheets, *self._served()]
 
     def write(self, folder: Path) -> None:
-        """Write the page and the plots, each whole or not at all."""
-        for split, models in self._splits.items():
-            versions.replace(folder / PLOTS[split], accuracy_plot(split, models))
+        """Write the page and the plots, each whole or not at all; plots that it has no more are removed."""
+        drawn = {PLOTS[split]: accuracy_plot(split, models) for split, models in self._splits.items()}
         if self._curve:
-            versions.replace(folder / CURVE, curve_plot(self._curve))
+            drawn[CURVE] = curve_plot(self._curve)
+        for name, plot in drawn.items():
+            versions.replace(folder / name, plot)
         versions.replace(folder / PAGE, self.page())
+        for name in {*PLOTS.values(), CURVE} - drawn.keys():
+            (folder / name).unlink(missing_ok=True)
 
     def page(self) -> str:
         """Return the page, in Markdown."""
-        lines = [f"# Quality on {self._title}", "", "```sh", self._command(), "```", "", *self._reading()]
+        lines = [f"# Quality on {self._title}", "", "```sh", *self._commands(), "```", "", *self._reading()]
         for split, models in self._splits.items():
-            sheet, result = split_sheet(split, models), next(iter(models.values()))[0]
-            lines += [f"## {sheet.title}", "", f"{_HOW[split]} {_counts(result)}", "", *sheet.markdown(), ""]
+            sheet = split_sheet(split, models)
+            lines += [f"## {sheet.title}", "", f"{_HOW[split]} {_counts(models)}", "", *sheet.markdown(), ""]
             lines += [f"![{_plot_title(split)}]({PLOTS[split]})", ""]
-            if self._leads.get(split):
-                sheet = lead_sheet(next(iter(models)), self._leads[split])
-                lines += [f"### {sheet.title}", "", _LEAD, "", *sheet.markdown(), ""]
+            if leads := self._leads.get(split):
+                sheet = lead_sheet(next(iter(models)), leads)
+                lines += [f"### {sheet.title}", "", _how_ahead(split, leads), "", *sheet.markdown(), ""]
         if self._curve:
             sheet = curve_sheet(self._curve)
             lines += [f"## {sheet.title}", "", _CURVE, "", *sheet.markdown(), ""]
@@ -259,7 +269,7 @@ class Report:
         return [
             f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole "
             "pipeline, and asked as it is served; the others are baselines, most of other packages, on the "
-            "same rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
+            "same test rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
             "",
             "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
             "which is the bar in a plot. All seeds have the same rows; what other users would "
@@ -273,11 +283,14 @@ class Report:
             "stars, though the models are fitted to such ratings too.",
             f"- {_NDCG} and recall@{ranking_metrics.TOP}: how high the movie held out stands among the first "
             f"{ranking_metrics.TOP}; it is the only one that counts. Liked: of the users who then gave it "
-            f"{rating_metrics.HIGH:g} stars or more. Stars of hits: the mean rating of those found there.",
+            f"{rating_metrics.HIGH:g} stars or more; after a pause: of those who had rated nothing for "
+            f"{ranking_metrics.PAUSE // 60} minutes. Stars of hits: the mean rating of those found there.",
             "- s training: seconds of the wall, of the fastest seed; of a preset with the reading of the "
             "examples and the export, of a baseline for the fit alone. MB: of a preset what a server loads, "
             "of a baseline its parameters. ms a 1,000: milliseconds for 1,000 predictions, when all test "
             "questions are asked, of the fastest seed.",
+            "- What was to choose of presets and baselines was chosen on validation rows. Those of the "
+            "random split are of all times, a tenth of that of the test rows of the split by time.",
             "- Not measured: the memory that training takes; the time in which the hyperparameters were "
             "found; the latency of a single request, for which there is `make bench-latency`.",
             f"- {_machines(self._results)} Python {platform.python_version()}; presets: "
@@ -285,17 +298,22 @@ class Report:
             "",
         ]
 
-    def _command(self) -> str:
-        """Return what measures all of it."""
-        splits = [*self._splits, *([SIZE] if self._curve else [])]
-        told = {
-            "DATA": [Path(self._data).name] if self._data else [],
-            "MODELS": sorted({result.model for result in self._results}),
-            "SPLITS": splits,
-            "SEEDS": sorted({result.seed for result in self._results}),
-        }
-        words = (f'{name}="{" ".join(map(str, values))}"' for name, values in told.items() if values)
-        return " ".join(["make bench-quality", *words])
+    def _commands(self) -> list[str]:
+        """Return what measures all of it: splits in one line where models and seeds are the same."""
+        shares = {SIZE: {model: by_percent[min(by_percent)] for model, by_percent in self._curve.items()}}
+        splits: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = collections.defaultdict(list)
+        for split, models in (self._splits | (shares if self._curve else {})).items():
+            by_seeds = collections.defaultdict(list)
+            for model, results in sorted(models.items()):
+                by_seeds[tuple(sorted(result.seed for result in results))].append(model)
+            for seeds, names in by_seeds.items():
+                splits[tuple(names), seeds].append(split)
+        data = f'DATA="{Path(self._data).name}" ' if self._data else ""
+        return [
+            f'make bench-quality {data}MODELS="{" ".join(names)}" SPLITS="{" ".join(measured)}" '
+            f'SEEDS="{" ".join(map(str, seeds))}"'
+            for (names, seeds), measured in splits.items()
+        ]
 
 
 def by_split(results: Iterable[Result]) -> dict[str, Models]:
@@ -314,24 +332,44 @@ def _sorted(split: str, models: Models) -> Models:
 
 
 def by_size(results: Iterable[Result]) -> Curve:
-    """Group results of models that were fitted on shares, by model and size; the best at the end first."""
-    on_curve = [result for result in results if result.split in {*SHARES, SplitMethod.RANDOM}]
-    groups: Curve = {
-        name: collections.defaultdict(list)
-        for name in sorted({result.model for result in on_curve if result.split in SHARES})
-    }
-    for result in sorted(on_curve, key=lambda result: result.fitted_on):
-        if result.model in groups:
-            groups[result.model][result.fitted_on].append(result)
+    """Group results of models that were fitted on shares; the best at the end first.
+
+    Of the whole random split there are the seeds that were fitted on shares too.
+    """
+    percents = {**SHARES, SplitMethod.RANDOM.value: 100}
+    on_curve = [result for result in results if result.split in percents]
+    fitted = {(result.model, result.seed) for result in on_curve if result.split in SHARES}
+    groups: Curve = collections.defaultdict(lambda: collections.defaultdict(list))
+    for result in sorted(on_curve, key=lambda result: percents[result.split]):
+        if (result.model, result.seed) in fitted:
+            groups[result.model][percents[result.split]].append(result)
     return dict(sorted(groups.items(), key=lambda item: RMSE.over_seeds(item[1][max(item[1])])))
 
 
-def _counts(result: Result) -> str:
+def _counts(models: Models) -> str:
     """Return how many rows a split has, in words."""
-    overall, *parts = ((part, values[rating_metrics.ROWS]) for part, values in result.metrics.items())
-    slices = " and ".join(f"{rows:,} of {part}" for part, rows in parts)
-    asked = f"{overall[1]:,} test rows, {slices}" if parts else f"{overall[1]:,} users asked about"
-    return f"{result.fitted_on:,} ratings to fit; {asked}."
+    fitted: dict[int, set[str]] = collections.defaultdict(set)
+    for model, results in models.items():
+        fitted[results[0].fitted_on].add(model)
+    (most, _), *others = sorted(fitted.items(), reverse=True)
+    fewer = "".join(
+        f", {rows:,} for {' and '.join(sorted(names))}, which validate by the others"
+        for rows, names in others
+    )
+    (_, whole), *parts = next(iter(models.values()))[0].judgements[SECOND].metrics.items()
+    ids = dict(zip(rating_metrics.COLD, ("users", "movies"), strict=True))
+    slices = ", ".join(
+        f"{of[ROWS]:,} of {of[IDS]:,} {part}" if part in ids else f"{of[ROWS]:,} {part}" for part, of in parts
+    )
+    rows = f"{whole[ROWS]:,} test rows of {whole[IDS]:,} users"
+    return f"{most:,} ratings to fit{fewer}; {rows}, {slices}."
+
+
+def _how_ahead(split: str, leads: Leads) -> str:
+    """Return how to read the leads of a split."""
+    told = _LEAD.format(figure=columns(split)[0].heading, worse="lower" if split == LAST else "higher")
+    without_moment = any(OVERALL_NO_MOMENT in by_slice for by_slice in leads.values())
+    return f"{told} {_LEAD_NO_MOMENT}" if without_moment else told
 
 
 def _machines(results: Iterable[Result]) -> str:
@@ -365,7 +403,7 @@ def split_sheet(split: str, models: Models, *, spread: bool = True) -> Sheet:
     rows = [
         [
             model,
-            " ".join(str(result.seed) for result in sorted(results, key=lambda result: result.seed)),
+            _seeds(results),
             first.text(results),
             *(column.text(results, spread=spread) for column in others),
         ]
@@ -374,14 +412,17 @@ def split_sheet(split: str, models: Models, *, spread: bool = True) -> Sheet:
     return Sheet(f"{split} split", headings, rows)
 
 
+def _seeds(results: Iterable[Result]) -> str:
+    return " ".join(map(str, sorted(result.seed for result in results)))
+
+
 def lead_sheet(best: str, leads: Leads) -> Sheet:
     """Return the table of how far the best model of a split is ahead of each other one."""
-    parts = (rating_metrics.OVERALL, *rating_metrics.SLICES)
     rows = [
-        [name, *("-" if (lead := by_slice[part]) is None else str(lead) for part in parts)]
+        [name, *("-" if lead is None else str(lead) for lead in by_slice.values())]
         for name, by_slice in leads.items()
     ]
-    return Sheet(f"Lead of {best}", ["model", *parts], rows)
+    return Sheet(f"Lead of {best}", ["model", *next(iter(leads.values()))], rows)
 
 
 def served_sheet(results: Iterable[Result]) -> Sheet:
@@ -398,11 +439,12 @@ def served_sheet(results: Iterable[Result]) -> Sheet:
 
 def curve_sheet(curve: Curve) -> Sheet:
     """Return the table of the learning curve."""
-    sizes = sorted({size for of_model in curve.values() for size in of_model})
+    percents = sorted({percent for of_model in curve.values() for percent in of_model})
     rows = [
-        [model, *(RMSE.text(of_model.get(size, [])) for size in sizes)] for model, of_model in curve.items()
+        [model, _seeds(of_model[max(of_model)]), *(RMSE.text(of_model.get(p, [])) for p in percents)]
+        for model, of_model in curve.items()
     ]
-    return Sheet("Learning curve", ["model", *(f"{size:,}" for size in sizes)], rows)
+    return Sheet("Learning curve", ["model", "seeds", *(f"{percent}%" for percent in percents)], rows)
 
 
 def accuracy_plot(split: str, models: Models) -> str:
@@ -453,7 +495,7 @@ def curve_plot(curve: Curve) -> str:
         places = {model: place for place, model in enumerate(itertools.chain(*owners.values()))}
         for model, of_model in curve.items():
             axes.plot(
-                list(of_model),
+                [results[0].fitted_on for results in of_model.values()],
                 [RMSE.over_seeds(results) for results in of_model.values()],
                 marker=_MARKERS[places[model] % len(_MARKERS)],
                 color=_COLORS[places[model] % len(_COLORS)],

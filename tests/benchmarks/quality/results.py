@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -73,7 +73,7 @@ class Judgement(NamedTuple):
     """How good predictions are."""
 
     metrics: dict[str, dict[str, Any]]  # by slice
-    squared_errors: np.ndarray | None = None  # float[questions], in square stars; None of a ranking
+    losses: np.ndarray  # of each row of the slices, float[n], as `EvaluationProtocol.error` takes their mean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,11 +87,11 @@ class Result:
     fitted_on: int
     machine: str
     largest_difference: float | None
-    metrics: dict[str, dict[str, Any]]  # as `Judgement` has them
-    squared_errors: np.ndarray | None = None
+    judgements: Mapping[str, Judgement]  # of its predictions, by what it was told of the moment
 
     @classmethod
-    def of(cls, measurement: Measurement, judgement: Judgement) -> Self:
+    def of(cls, measurement: Measurement, judge: Callable[[np.ndarray], Judgement]) -> Self:
         """Return what is left of a measurement once its predictions are judged."""
-        own = {field.name for field in dataclasses.fields(cls)} - set(Judgement._fields)
-        return cls(**{name: getattr(measurement, name) for name in own}, **judgement._asdict())
+        own = {field.name for field in dataclasses.fields(cls)} - {"judgements"}
+        judged = {moment: judge(values) for moment, values in measurement.predictions.items()}
+        return cls(**{name: getattr(measurement, name) for name in own}, judgements=judged)

@@ -40,7 +40,7 @@ def overall(data, folder, split, script, *options):
     answers = Baseline(FOLDER / script, options).answer(task)
     assert answers.cost.model_bytes > 0
     assert np.ptp(answers.predictions[SECOND]) > 0
-    return protocol.judge(rows, answers.predictions).metrics["overall"]
+    return protocol.judge(rows, answers.predictions[SECOND]).metrics["overall"]
 
 
 @pytest.mark.parametrize(

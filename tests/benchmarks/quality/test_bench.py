@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import itertools
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import filelock
+import numpy as np
 import pytest
 
 from pipeline.dataset.generated import generate
@@ -16,7 +18,7 @@ from tests.benchmarks.quality import bench, rating_metrics, report
 from tests.benchmarks.quality.baseline import FOLDER, ROOT, Baseline
 from tests.benchmarks.quality.lead import Lead
 from tests.benchmarks.quality.protocols import PROTOCOLS
-from tests.benchmarks.quality.results import Result, every
+from tests.benchmarks.quality.results import Judgement, Result, every
 
 # Predicts a constant, notes that it ran, and does what it is told to.
 CONSTANT = f"""
@@ -78,11 +80,15 @@ def runs(script):
 def results(folder):
     return {
         (found.split, found.model, found.seed): Result.of(
-            found, PROTOCOLS[found.split].judge(dataset / "rows" / found.split, found.predictions)
+            found, functools.partial(PROTOCOLS[found.split].judge, dataset / "rows" / found.split)
         )
         for dataset in folder.glob("*/")
         for found in every(dataset / "results")
     }
+
+
+def metrics(result, part="overall"):
+    return result.judgements["second"].metrics[part]
 
 
 def arguments(data, tmp_path, *more):
@@ -107,7 +113,8 @@ def test_a_bench_that_was_killed_goes_on(data, constant, tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     bench_folder = tmp_path / "bench"
     assert list(results(bench_folder)) == [("random", "three", 0)]
-    assert [path.name for path in bench_folder.glob("*/work/*")] == ["random-nine-0"]
+    (stopped,) = bench_folder.glob("*/work/*")
+    assert stopped.name.startswith("random-nine-0-")
 
     assert bench.main(models(constant, "--kill"), told) == 0
     assert runs(constant) == ["3.0 0", "9.0 0", "9.0 0", "3.0 1", "9.0 1"]
@@ -122,15 +129,15 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     found = results(tmp_path / "bench")
     three, nine = (found["time", name, 0] for name in ("three", "nine"))
     assert three.cost["model_bytes"] == 40
-    assert three.metrics["overall"]["auc"] == 0.5
+    assert metrics(three)["auc"] == 0.5
     # All ratings are below 9 stars, so that the seed adds to each error.
-    more = found["time", "nine", 2].metrics["overall"]["mae"] - nine.metrics["overall"]["mae"]
+    more = metrics(found["time", "nine", 2])["mae"] - metrics(nine)["mae"]
     assert more == pytest.approx(0.2)
-    assert three.metrics["overall"]["rows"] == pytest.approx(300, abs=60)
+    assert metrics(three)["rows"] == pytest.approx(300, abs=60)
 
     (page,) = (tmp_path / "bench").glob("*/report.md")
     text = page.read_text()
-    mean = (three.metrics["overall"]["rmse"] + found["time", "three", 2].metrics["overall"]["rmse"]) / 2
+    mean = (metrics(three)["rmse"] + metrics(found["time", "three", 2])["rmse"]) / 2
     assert f"| three | 0 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
     assert f'make bench-quality DATA="{data.name}" MODELS="nine three" SPLITS="time" SEEDS="0 2"' in text
@@ -161,7 +168,7 @@ def test_predictions_are_judged_anew_and_not_made_again(data, constant, tmp_path
     told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time", "--models", "three")
     assert bench.main(models(constant), told) == 0
     monkeypatch.setattr(rating_metrics, "HIGH", 9.0)
-    assert results(tmp_path / "bench")["time", "three", 0].metrics["overall"]["auc"] is None
+    assert metrics(results(tmp_path / "bench")["time", "three", 0])["auc"] is None
     assert bench.main(models(constant), told) == 0
     assert len(runs(constant)) == 1
     (page,) = (tmp_path / "bench").glob("*/report.md")
@@ -175,7 +182,7 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_pa
     told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time", "--models", "none", "three")
     assert bench.main(failing, told) == 1
     printed = capsys.readouterr().out
-    log = next((tmp_path / "bench").glob("*/work/time-none-0/run.log"))
+    log = next((tmp_path / "bench").glob("*/work/time-none-0-*/run.log"))
     assert f"constant.py ended with status 1: AssertionError: no stars; see {log}" in printed
     assert list(results(tmp_path / "bench")) == [("time", "three", 0)]
 
@@ -190,6 +197,39 @@ def test_a_slip_is_a_sentence(data, constant, tmp_path, capsys):
     assert "no random split: the " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (["--seeds", "-1"], "a seed is a whole number from 0 on, got '-1'"),
+        (
+            ["--models", "ease", "--splits", "random", "time"],
+            "ease rate no movies, so that the split is last",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(data, tmp_path, capsys, told, message):
+    rankers = {"ease": Baseline(FOLDER / "ease.py", (), Path(sys.executable))}
+    with pytest.raises(SystemExit):
+        bench.main(rankers, arguments(data, tmp_path, *told))
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "bench").exists()
+
+
+def test_a_bench_does_not_go_on_with_edited_code(data, constant, tmp_path, capsys, monkeypatch):
+    answer = Baseline.answer
+
+    def edited(model, task):
+        answers = answer(model, task)
+        constant.write_text(CONSTANT + "# changed\n")
+        return answers
+
+    monkeypatch.setattr(Baseline, "answer", edited)
+    told = arguments(data, tmp_path, "--seeds", "0", "--splits", "time")
+    assert bench.main(models(constant), told) == 1
+    assert "nine, time split, seed 0: its code was edited since the bench began" in capsys.readouterr().out
+    assert runs(constant) == ["3.0 0"]
+
+
 def test_two_benches_do_not_share_a_folder(data, constant, tmp_path, capsys):
     told = arguments(data, tmp_path, "--seeds", "0", "--splits", "random")
     assert bench.main(models(constant), told) == 0
@@ -202,7 +242,7 @@ def test_two_benches_do_not_share_a_folder(data, constant, tmp_path, capsys):
 def test_damped_biases_are_ahead_of_a_constant(data, tmp_path):
     biases = {"bias": Baseline(FOLDER / "damped_bias.py", (), Path(sys.executable))}
     assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--splits", "random")) == 0
-    overall = results(tmp_path / "bench")["random", "bias", 0].metrics["overall"]
+    overall = metrics(results(tmp_path / "bench")["random", "bias", 0])
     assert overall["rmse"] < 0.95  # the best constant has 1.085
     assert overall["auc"] > 0.7
 
@@ -217,7 +257,7 @@ def test_orders_are_measured_beside_ratings(data, constant, tmp_path):
         *(("random", name) for name in ("three", "nine")),
         *(("last", name) for name in ("three", "nine", "popularity", "ease")),
     }
-    recall = {name: found["last", name, 0].metrics["overall"]["recall_10"] for name in (*rankers, "three")}
+    recall = {name: metrics(found["last", name, 0])["recall_10"] for name in (*rankers, "three")}
     assert recall["three"] == 0
     assert min(recall["popularity"], recall["ease"]) > 0.1
     page = next((tmp_path / "bench").glob("*/report.md")).read_text()
@@ -234,41 +274,41 @@ def test_the_learning_curve_has_the_test_rows_of_the_random_split(data, tmp_path
     ]
     whole, least = (found[split, "bias", 0] for split in ("random", "size-10"))
     assert least.fitted_on == pytest.approx(whole.fitted_on / 10, rel=0.2)
-    assert {result.metrics["overall"]["rows"] for result in found.values()} == {
-        whole.metrics["overall"]["rows"]
-    }
-    assert whole.metrics["overall"]["rmse"] < least.metrics["overall"]["rmse"]
-    assert whole.metrics["cold users"]["rows"] < least.metrics["cold users"]["rows"]
+    assert {metrics(result)["rows"] for result in found.values()} == {metrics(whole)["rows"]}
+    assert metrics(whole)["rmse"] < metrics(least)["rmse"]
+    assert metrics(whole, "cold users")["rows"] < metrics(least, "cold users")["rows"]
 
     page = next((tmp_path / "bench").glob("*/report.md"))
-    rmse = [
-        found[key].metrics["overall"]["rmse"] for key in sorted(found, key=lambda key: found[key].fitted_on)
-    ]
-    sizes = sorted(result.fitted_on for result in found.values())
-    assert f"| model | {' | '.join(f'{size:,}' for size in sizes)} |" in page.read_text()
-    assert f"| bias | {' | '.join(f'{value:.4f}' for value in rmse)} |" in page.read_text()
-    assert 'SPLITS="random size"' in page.read_text()
+    rmse = [metrics(found[key])["rmse"] for key in sorted(found, key=lambda key: found[key].fitted_on)]
+    assert "| model | seeds | 10% | 20% | 40% | 60% | 80% | 100% |" in page.read_text()
+    assert f"| bias | 0 | {' | '.join(f'{value:.4f}' for value in rmse)} |" in page.read_text()
+    assert 'make bench-quality DATA="small" MODELS="bias" SPLITS="random size" SEEDS="0"' in page.read_text()
     assert "<!-- ratings to fit -->" in page.with_name("learning-curve.svg").read_text()
-    # A later call for other splits leaves the curve on the page.
-    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "0", "--splits", "time")) == 0
+    # A later call for other splits leaves the curve on the page, and one with another seed as it was.
+    more = arguments(data, tmp_path, "--seeds", "1", "--splits", "time", "random")
+    assert bench.main(biases, more) == 0
     assert "## Learning curve" in page.read_text()
+    assert f"| bias | 0 | {rmse[0]:.4f} |" in page.read_text()
+
+
+def judgement(rmse):
+    told = {"rmse": rmse, "mae": 0.7, "auc": None, "auc_without_3": None}
+    counts = {"overall": (10, 7), "cold users": (5, 2), "cold movies": (3, 1)}
+    return Judgement({part: {"rows": n, "ids": of, **told} for part, (n, of) in counts.items()}, np.zeros(0))
 
 
 def of_model(name, *, seconds=1.0, rmse=0.9, **more):
     """A result on the random split."""
-    return Result(
-        model=name,
-        split="random",
-        seed=0,
-        metrics={
-            part: {"rows": 10, "rmse": rmse, "mae": 0.7, "auc": None, "auc_without_3": None}
-            for part in ("overall", "cold users", "cold movies")
-        },
-        cost={"train_seconds": seconds, "model_bytes": 1, "predict_ms": 1},
-        fitted_on=1,
-        machine="",
-        **{"largest_difference": None, **more},
-    )
+    told = {
+        "split": "random",
+        "seed": 0,
+        "judgements": {"second": judgement(rmse)},
+        "cost": {"train_seconds": seconds, "model_bytes": 1, "predict_ms": 1},
+        "fitted_on": 1000,
+        "machine": "",
+        "largest_difference": None,
+    }
+    return Result(model=name, **(told | more))
 
 
 def test_names_in_a_plot_do_not_overlap(monkeypatch):
@@ -301,13 +341,65 @@ def test_what_is_served_is_on_the_page():
     whole = report.Report("data", None, [*results, of_model("svd")])
     assert [sheet.title for sheet in whole.sheets()] == ["random split", "Served"]
     page = whole.page()
-    assert "10 test rows, 10 of cold users and 10 of cold movies." in page
+    assert "on 1,000 raw test rows" in page
     assert page[page.index("## Served") :].endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
 
 
+def test_the_page_counts_rows_and_whose_they_are():
+    results = [of_model("svd"), of_model("deepfm-notebook", fitted_on=900)]
+    assert (
+        "1,000 ratings to fit, 900 for deepfm-notebook, which validate by the others; 10 test rows of "
+        "7 users, 5 of 2 cold users, 3 of 1 cold movies."
+    ) in report.Report("data", None, results).page()
+
+
+def test_the_page_has_a_command_for_each_set_of_models_and_seeds():
+    results = [
+        of_model(name, split=split, seed=seed)
+        for name, split, seeds in (
+            ("svd", "random", (1, 0)),
+            ("bias", "random", (0, 1)),
+            ("bias", "time", (0, 1)),
+            ("svd", "time", (1, 0)),
+            ("deepfm-best", "time", (2,)),
+            ("svd", "size-10", (0,)),
+        )
+        for seed in seeds
+    ]
+    page = report.Report("data", "my/ml.zip", results).page()
+    assert page[page.index("```sh\n") :].split("\n```")[0].splitlines()[1:] == [
+        'make bench-quality DATA="ml.zip" MODELS="bias svd" SPLITS="random time" SEEDS="0 1"',
+        'make bench-quality DATA="ml.zip" MODELS="deepfm-best" SPLITS="time" SEEDS="2"',
+        'make bench-quality DATA="ml.zip" MODELS="svd" SPLITS="size" SEEDS="0"',
+    ]
+
+
+def test_a_plot_that_the_page_has_no_more_is_removed(tmp_path):
+    share = of_model("svd", split="size-10")
+    report.Report("data", None, [share, of_model("svd")]).write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.md",
+        "learning-curve.svg",
+        "accuracy-random.svg",
+    }
+    report.Report("data", None, [of_model("svd")]).write(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"report.md", "accuracy-random.svg"}
+
+
+def test_a_curve_ends_with_the_seeds_that_it_began_with():
+    results = [
+        of_model("svd", split="size-10", rmse=0.9),
+        of_model("svd", rmse=0.8),
+        of_model("svd", rmse=0.7, seed=1),
+        of_model("bias"),
+    ]
+    sheet = report.curve_sheet(report.by_size(results))
+    assert sheet.headings == ["model", "seeds", "10%", "100%"]
+    assert sheet.rows == [["svd", "0", "0.9000", "0.8000"]]
+
+
 def test_errors_without_a_moment_stand_beside_those_with_one():
-    told = of_model("deepfm-best", rmse=0.81)
-    told.metrics["overall"]["rmse_no_moment"] = 0.8238
+    told = of_model("deepfm-best", judgements={"second": judgement(0.81), "no_moment": judgement(0.8238)})
     headings, *rows = report.split_sheet(
         "random", {"deepfm-best": [told], "svd": [of_model("svd")]}
     ).markdown()
@@ -325,12 +417,14 @@ def test_times_of_several_machines_are_told_apart():
 
 
 def test_the_lead_of_the_best_is_on_the_page():
-    ahead = {"svd": {"overall": Lead(0.01234, 0.011, 0.0136), "cold users": None, "cold movies": None}}
+    ahead = {"svd": {"overall": Lead(0.01234, 0.011, 0.0136), "cold users": None}}
     page = report.Report(
         "data", None, [of_model("best", rmse=0.8), of_model("svd")], {"random": ahead}
     ).page()
     assert "### Lead of best\n" in page
-    assert "| svd | 0.0123 (0.0110 to 0.0136) | - | - |\n" in page
+    assert "By how much the RMSE of the others is higher, " in page
+    assert "| svd | 0.0123 (0.0110 to 0.0136) | - |\n" in page
+    assert "No moment:" not in page
 
 
 def test_a_column_is_mean_and_spread():

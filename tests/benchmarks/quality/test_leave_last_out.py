@@ -29,6 +29,8 @@ def test_each_user_is_asked_about_each_movie():
     nothing[2], nothing[4] = 3, 4
     assert answers[features.RATING.name].to_pylist() == nothing
     assert np.flatnonzero(answers[leave_last_out.RATED].to_numpy()).tolist() == [0, 7]
+    nothing[2], nothing[4] = 89, 77
+    assert answers[leave_last_out.PAUSE].to_pylist() == nothing
 
 
 def test_no_row_is_trained_on_and_asked_for(tmp_path):
