@@ -62,7 +62,7 @@ _CURVE_TITLE = "RMSE on the random split against ratings to fit"
 _LEAD = (
     "By how much the {figure} of the others is {worse}, of the test rows of all seeds together; in brackets, "
     "what holds 95% of the leads when the users are drawn anew, each with all of their rows, or for cold "
-    "movies the movies. Where that holds 0, who was there may be all of the lead."
+    "movies the movies. Where that holds 0, the lead may be chance."
 )
 _LEAD_NO_MOMENT = (
     "No moment: the sampled presets are asked without one; baselines that use the day have it all the same."
@@ -356,13 +356,15 @@ def _counts(models: Models) -> str:
         f", {rows:,} for {' and '.join(sorted(names))}, which validate by the others"
         for rows, names in others
     )
-    (_, whole), *parts = next(iter(models.values()))[0].judgements[SECOND].metrics.items()
-    ids = dict(zip(rating_metrics.COLD, ("users", "movies"), strict=True))
-    slices = ", ".join(
-        f"{of[ROWS]:,} of {of[IDS]:,} {part}" if part in ids else f"{of[ROWS]:,} {part}" for part, of in parts
-    )
-    rows = f"{whole[ROWS]:,} test rows of {whole[IDS]:,} users"
-    return f"{most:,} ratings to fit{fewer}; {rows}, {slices}."
+    result = next(iter(models.values()))[0]
+    (_, whole), *parts = result.judgements[SECOND].metrics.items()
+    if result.split == LAST:
+        slices = " and ".join(f"{of[ROWS]:,} {part}" for part, of in parts)
+        asked = f"{whole[ROWS]:,} users asked about, {slices}"
+    else:
+        slices = " and ".join(f"{of[ROWS]:,} of {of[IDS]:,} {part}" for part, of in parts)
+        asked = f"{whole[ROWS]:,} test rows of {whole[IDS]:,} users; of the rows, {slices}"
+    return f"{most:,} ratings to fit{fewer}; {asked}."
 
 
 def _how_ahead(split: str, leads: Leads) -> str:
@@ -453,7 +455,7 @@ def accuracy_plot(split: str, models: Models) -> str:
     with mpl.rc_context(style.SETTINGS):
         figure = _figure()
         axes = figure.subplots()
-        names = []
+        names, marks = [], []
         for whose, members in _by_owner(models).items():
             x = [TRAINING.over_seeds(models[name]) for name in members]
             y = [first.over_seeds(models[name]) for name in members]
@@ -461,6 +463,8 @@ def accuracy_plot(split: str, models: Models) -> str:
             marker, color = _OWNERS[whose]
             axes.errorbar(x, y, spread, fmt=marker, color=color, label=whose, capsize=2, elinewidth=1)
             names += [axes.text(*point, color=color) for point in zip(x, y, members, strict=True)]
+            ends = np.array(y) + np.outer([-1, 0, 1], spread)
+            marks.append(np.stack([np.tile(x, 3), ends.ravel()]))
         better = "higher" if split == LAST else "lower"
         axes.set(
             title=_plot_title(split),
@@ -476,7 +480,7 @@ def accuracy_plot(split: str, models: Models) -> str:
         figure.set_layout_engine("none")
         adjustText.adjust_text(
             names,
-            objects=axes.scatter(*zip(*(name.get_position() for name in names), strict=True), alpha=0),
+            objects=axes.scatter(*np.concatenate(marks, axis=1), alpha=0),
             ax=axes,
             expand=(1.15, 1.4),
             min_arrow_len=6,

@@ -349,7 +349,7 @@ def test_the_page_counts_rows_and_whose_they_are():
     results = [of_model("svd"), of_model("deepfm-notebook", fitted_on=900)]
     assert (
         "1,000 ratings to fit, 900 for deepfm-notebook, which validate by the others; 10 test rows of "
-        "7 users, 5 of 2 cold users, 3 of 1 cold movies."
+        "7 users; of the rows, 5 of 2 cold users and 3 of 1 cold movies."
     ) in report.Report("data", None, results).page()
 
 
