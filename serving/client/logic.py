@@ -29,7 +29,9 @@ ROWS_PER_REQUEST: Final = 8192
 REQUESTS_AT_ONCE: Final = 4
 """Requests of one call that are under way together; a server's queue is shared with other callers."""
 
-_TIMESTAMP_UNKNOWN = f"Sent extra: {{{features.TIMESTAMP.name}}}."  # TensorFlow Serving's words
+# TensorFlow Serving's words to an input that a signature lacks, and of one that it needs.
+_TIMESTAMP_UNKNOWN = f"Sent extra: {{{features.TIMESTAMP.name}}}."
+_TIMESTAMP_MISSING = f"Missing but required: {{{features.TIMESTAMP.name}}}."
 _NO_STRING = features.MISSING_STRING.encode()
 
 AnyTransport = TypeVar("AnyTransport")
@@ -265,23 +267,34 @@ async def answer_of(
     """Ask for an answer, of a version too whose signatures lack `timestamp`, as older ones do.
 
     A label moves from one version to another between any two requests, so that the server's refusal, and no
-    earlier look at what it serves, says which of them is asked. Such a version costs a second request.
+    earlier look at what it serves, says which of them is asked. Such a version costs a second request, and a
+    third one if the label moves in between.
 
     Args:
         ask: Sends a request with the seconds that it may take.
-        request: What is asked; loses the input where the server refuses it.
-        deadline: Of both requests.
+        request: What is asked, with the input.
+        deadline: Of all requests.
 
     Raises:
         ServingError: As `ask`, or there is no time left.
     """
-    try:
-        return await ask(request, deadline.left())
-    except errors.InvalidRequest as error:
-        if _TIMESTAMP_UNKNOWN not in str(error):
-            raise
-    del request.inputs[features.TIMESTAMP.name]
-    return await ask(request, deadline.left())
+    asked = request
+    while True:
+        refusal = _TIMESTAMP_UNKNOWN if asked is request else _TIMESTAMP_MISSING
+        try:
+            return await ask(asked, deadline.left())
+        except errors.InvalidRequest as error:
+            if refusal not in str(error):
+                raise
+        asked = _without_timestamp(request) if asked is request else request
+
+
+def _without_timestamp(request: predict_pb2.PredictRequest) -> predict_pb2.PredictRequest:
+    """Return the same question about no moment."""
+    untold = predict_pb2.PredictRequest()
+    untold.CopyFrom(request)
+    del untold.inputs[features.TIMESTAMP.name]
+    return untold
 
 
 def _parts(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -169,6 +169,24 @@ def test_another_refusal_is_not_asked_again(make_client, scripted, monkeypatch):
     assert len(script.requests) == 1
 
 
+def test_a_label_may_move_back_between_two_requests(make_client, scripted, monkeypatch):
+    script = scripted({RATING: np.array([4.0], np.float32)})
+    answer = script.answer
+    refusals = ["Sent extra: {timestamp}.", "Missing but required: {timestamp}."]
+
+    def refuse(request, timeout):
+        if len(script.requests) == len(refusals):
+            return answer(request, timeout)
+        script.requests.append(request)
+        raise errors.InvalidRequest(refusals[len(script.requests) - 1])
+
+    monkeypatch.setattr(script, "answer", refuse)
+    assert make_client(script).predict([(1, 2)], 64).tolist() == [4.0]
+    moments = [request.inputs.get(TIMESTAMP) for request in script.requests]
+    assert moments[1] is None
+    assert [wire.decode(moments[place]).tolist() for place in (0, 2)] == [[64], [64]]
+
+
 def test_many_rows_are_asked_in_parts(make_client, scripted, monkeypatch):
     monkeypatch.setattr(logic, "ROWS_PER_REQUEST", 3)
     script = scripted()
