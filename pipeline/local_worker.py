@@ -39,12 +39,15 @@ _PACKAGES = (
     "tfx",
     "tensorflow",
     "keras",
+    "keras-tuner",
     "tensorflow-transform",
     "apache-beam",
     "tensorflow-model-analysis",
     "tensorflow-serving-api",
+    "numba",
     "numpy",
     "pyarrow",
+    "scipy",
 )
 
 
@@ -204,6 +207,20 @@ def run(job: Job) -> int:
 def _write_summary(job: Job) -> None:
     """Complete the summary and write it; `latest` then points at this run."""
     summary = _run.summary
+    if not isinstance(job.config, TuningConfig):
+        _tell_of_gates(summary)
+    partial = job.run_folder / f"{SUMMARY_FILE}.partial"
+    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    partial.rename(job.run_folder / SUMMARY_FILE)
+    link = job.config.root / "latest"
+    fresh = link.with_name(".latest")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(os.path.relpath(job.run_folder, link.parent))
+    fresh.rename(link)
+
+
+def _tell_of_gates(summary: dict[str, Any]) -> None:
+    """Add what became of the model, also where the run did not come to the gates."""
     gates = {
         "Evaluator": summary.get("evaluation"),
         "ServingValidator": summary.get("serving_validation"),
@@ -216,14 +233,6 @@ def _write_summary(job: Job) -> None:
     if "metrics" in summary and "validation" in summary:
         valid = {**summary["validation"], "count": summary["rows_by_split"]["valid"]}
         summary["metrics"]["valid"] = {"overall": valid}
-    partial = job.run_folder / f"{SUMMARY_FILE}.partial"
-    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.rename(job.run_folder / SUMMARY_FILE)
-    link = job.config.root / "latest"
-    fresh = link.with_name(".latest")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(os.path.relpath(job.run_folder, link.parent))
-    fresh.rename(link)
 
 
 def _remove_old(config: PipelineConfig) -> None:

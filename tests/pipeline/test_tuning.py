@@ -71,6 +71,7 @@ def test_two_trials_end_to_end(new_project, tmp_path):
     assert status == 0, printed
     summary = project.summary()
     assert summary["state"] == "succeeded"
+    assert not {"blessed", "pushed_version"} & summary.keys()
     assert set(summary["seconds_by_node"]) == {"ImportSchemaGen", "RatingsExampleGen", "Transform", "Tuner"}
     trials = summary["trials"]
     assert sorted(trial["number"] for trial in trials) == [1, 2]

@@ -284,6 +284,15 @@ def test_of_a_sampled_model_no_epoch_is_told(findings):
     assert "to watch the burn-in by, and then to be fitted to" in card
     assert "never used to fit the model or to choose anything" in card
     assert "what is expected of one of whom only the other features are known" in card
+    assert "- Orders movies by what the user will choose next, and 1.0 times the rating predicted.\n" in card
+    assert (
+        "keep the data, and the users, their movies and the times of their ratings inside the model" in card
+    )
+    not_counted = "Ratings of the validation split do not count, though the model is fitted to them as well"
+    assert f"{not_counted}.\n- Slices of fewer than" in card
+    assert f"{not_counted}." in page
+    by_time = dataclasses.replace(sampled, example_gen=ExampleGenConfig(split=SplitMethod.TIME))
+    assert f"{not_counted}: most of those who came late have theirs there" in render_card(by_time)
     for told in (page, card):
         assert "epoch" not in told.replace("choice_epochs", "").lower()
     cold = dataclasses.replace(sampled, start=Start(version=None, reason="no version is served"))
