@@ -108,6 +108,8 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", help="folders of versions that are served")
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
     console = Console(highlight=False)
     console.width = max(console.width, TABLE_WIDTH)
     try:

@@ -165,9 +165,12 @@ def main() -> None:
     parser.add_argument("preset", nargs="?", choices=PRESETS, default="default")
     told = parser.parse_args()
     preset = PRESETS[told.preset]
+    metadata = told.runs / "metadata.sqlite"
+    if not metadata.is_file():
+        sys.exit(f"{metadata} does not exist; RUNS is the folder of a dataset's runs, as runs/ml-1m")
     console = Console()
     connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(told.runs / "metadata.sqlite")
+    connection.sqlite.filename_uri = str(metadata)
     drawn = Table("test rows", "RMSE cold", "warm", "change", "steps", "seconds cold", "warm", "share", "fit")
     for column in drawn.columns:
         column.justify = "right"

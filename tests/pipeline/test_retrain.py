@@ -28,6 +28,7 @@ from pipeline.job import ALREADY_RUNNING, INTERRUPTED
 from pipeline.run_options import RunRequest, find_dataset
 from schema import features
 from serving import release, versions
+from tests.benchmarks import warm_start
 
 FIRST, SECOND, THIRD = (datetime.date(2001, 1, number) for number in (1, 2, 3))
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,13 @@ def test_the_warm_training_of_a_past_day_is_compared_with_a_cold_one(project, ki
     assert 0 < abs(float(cold) - float(warm)) < 0.05
     assert float(change) == pytest.approx(float(warm) - float(cold), abs=2e-4)
     assert mean == ["mean", *rows[0][1:]]
+
+
+def test_the_comparison_needs_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["warm_start.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match=f"{tmp_path}/metadata.sqlite does not exist; RUNS is the folder of"):
+        warm_start.main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_late_day_is_due_until_it_is_there(project, killed):

@@ -43,6 +43,12 @@ def test_a_folder_without_a_model_is_a_sentence(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_round_is_the_least(models):
+    done = ran(models[1], "--rounds=0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("--rounds must be at least 1, got 0")
+
+
 def test_each_question_is_put_to_another_version_first(models, movie_catalogue, monkeypatch):
     asked = []
     run = SessionModel.run

@@ -1,4 +1,7 @@
-"""The baselines whose packages are in an environment of their own, where `make bench-quality` has made it."""
+"""The baselines; those with packages of their own where `make bench-quality` has installed them."""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +16,9 @@ from tests.benchmarks.quality.model import SECOND, Task
 from tests.benchmarks.quality.protocols import PROTOCOLS
 
 SECONDS_PER_DAY = 86_400
+OWN = Path(sys.executable)  # has all that EASE needs
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="`make bench-quality` was never run")
+needs_packages = pytest.mark.skipif(not PYTHON.exists(), reason="`make bench-quality` was never run")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,7 @@ def overall(data, folder, split, script, *options):
     return protocol.judge(rows, answers.predictions[SECOND]).metrics["overall"]
 
 
+@needs_packages
 @pytest.mark.parametrize(
     ("script", "options"),
     [
@@ -58,6 +63,7 @@ def test_ratings_are_nearer_than_a_constant(data, tmp_path, script, options):
     assert metrics["auc"] > 0.7
 
 
+@needs_packages
 @pytest.mark.parametrize(
     ("script", "options"), [("item_knn.py", []), ("implicit_als.py", []), ("ease.py", ["--fade=3"])]
 )
@@ -65,7 +71,7 @@ def test_an_order_is_ahead_of_chance(data, tmp_path, script, options):
     assert overall(data, tmp_path, "last", script, *options)["recall_10"] > 0.2  # by chance 0.1 to 0.2
 
 
-def predictions(folder, rows, questions, script, *options):
+def predictions(folder, rows, questions, script, *options, python=PYTHON):
     """Fit one baseline to literal rows, the last of which are the validation rows, and return its answers.
 
     Rows are of user, movie, rating and second; questions are the same without the rating.
@@ -79,7 +85,7 @@ def predictions(folder, rows, questions, script, *options):
     ):
         pq.write_table(pa.table([list(column) for column in zip(*part, strict=True)], columns), folder / file)
     task = Task(rows=folder, split=SplitMethod.RANDOM, seed=1, work=folder, data=folder, ranking=False)
-    return Baseline(FOLDER / script, options).answer(task).predictions[SECOND]
+    return Baseline(FOLDER / script, options, python).answer(task).predictions[SECOND]
 
 
 # Of n users who have all rated the same m movies, each weight is n / (L2 + n (m - 1)), here 2 / (2 + 6): the
@@ -90,16 +96,18 @@ QUESTIONS = [(uid, mid, 50) for uid in (1, 2) for mid in (1, 2, 3, 4)]
 
 
 def test_what_was_rated_long_ago_fades(tmp_path):
-    scores = predictions(tmp_path, ROWS, QUESTIONS, "ease.py", "--l2=2", "--fade=1")
+    scores = predictions(tmp_path, ROWS, QUESTIONS, "ease.py", "--l2=2", "--fade=1", python=OWN)
     # User 1's movies count 1, e^-1, e^-2, e^-3; user 2's e^-3, twice the mean of e^-1 and e^-2, and 1.
     assert scores[:4] == pytest.approx([0.1382504, 0.2962806, 0.3544166, 0.3758037], abs=1e-6)
     assert scores[4:] == pytest.approx([0.3758037, 0.3253486, 0.3253486, 0.1382504], abs=1e-6)
 
 
 def test_without_a_fade_all_that_was_rated_counts_the_same(tmp_path):
-    assert predictions(tmp_path, ROWS, QUESTIONS, "ease.py", "--l2=2") == pytest.approx([0.75] * 8)
+    scores = predictions(tmp_path, ROWS, QUESTIONS, "ease.py", "--l2=2", python=OWN)
+    assert scores == pytest.approx([0.75] * 8)
 
 
+@needs_packages
 def test_an_unseen_day_is_as_the_nearest_one_before(tmp_path):
     stars = {10: 1.0, 20: 5.0, 30: 3.0}  # that each user gave to ten movies on a day
     rows = [

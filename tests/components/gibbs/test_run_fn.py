@@ -205,6 +205,7 @@ def test_the_same_seed_gives_the_same_model_and_another_another(sample, sampled,
     assert np.abs(first - other).max() > 1e-3
 
 
+@pytest.mark.skipif(numba.get_num_threads() == 1, reason="there is one core")
 def test_the_number_of_threads_does_not_move_embeddings_and_drift(sample, sampled):
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
