@@ -56,8 +56,8 @@ _HOW = {
 }
 _CURVE = (
     "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows; "
-    "100% are what the table of the random split says. A dash: not measured, or the Evaluator of the pipeline let "
-    "no such model through. In the plot, baselines are dashed."
+    "100% are what the table of the random split says. A dash: not measured, or the Evaluator of the "
+    "pipeline let no such model through. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
 _LEAD = (
