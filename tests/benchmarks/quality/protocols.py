@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -66,16 +67,17 @@ class Ratings:
 
     def slices(self, rows: Path) -> dict[str, Slice]:
         """Return them as `rating_metrics.slices`."""
-        return rating_metrics.slices(
-            pq.read_table(rows / splits.QUESTIONS), pq.read_table(rows / splits.ANSWERS)
-        )
+        return self._slices(rows, pq.read_table(rows / splits.ANSWERS))
+
+    def _slices(self, rows: Path, wanted: pa.Table) -> dict[str, Slice]:
+        return rating_metrics.slices(pq.read_table(rows / splits.QUESTIONS), wanted)
 
     def judge(self, rows: Path, predictions: np.ndarray) -> Judgement:
         """Return errors and AUC, as `rating_metrics.by_slice`; a loss is a squared error, in square stars."""
-        ratings = pq.read_table(rows / splits.ANSWERS)[features.RATING.name].to_numpy()
-        return Judgement(
-            rating_metrics.by_slice(ratings, predictions, self.slices(rows)), (predictions - ratings) ** 2
-        )
+        wanted = pq.read_table(rows / splits.ANSWERS)
+        ratings = wanted[features.RATING.name].to_numpy()
+        slices = self._slices(rows, wanted)
+        return Judgement(rating_metrics.by_slice(ratings, predictions, slices), (predictions - ratings) ** 2)
 
     def error(self, loss: np.ndarray) -> np.ndarray:
         """Return the root: RMSE, in stars."""
@@ -114,31 +116,30 @@ class Ranking:
 
     def slices(self, rows: Path) -> dict[str, Slice]:
         """Return them as `ranking_metrics.slices`."""
-        users, stars, pauses = self._held_out(rows)
-        return ranking_metrics.slices(users, stars, pauses)
+        return self._slices(rows, pq.read_table(rows / splits.ANSWERS))
 
     def judge(self, rows: Path, predictions: np.ndarray) -> Judgement:
         """Return NDCG and recall, as `ranking_metrics.by_slice`; a loss is what a user's NDCG lacks of 1."""
-        wanted = pq.read_table(rows / splits.ANSWERS, columns=[features.RATING.name, leave_last_out.RATED])
-        held_out, rated = (column.to_numpy() for column in wanted.columns)
+        wanted = pq.read_table(rows / splits.ANSWERS)
+        held_out, rated = (wanted[name].to_numpy() for name in (features.RATING.name, leave_last_out.RATED))
         gained, hits = ranking_metrics.gains(predictions, held_out, rated)
         stars = held_out[np.isfinite(held_out)]
-        return Judgement(ranking_metrics.by_slice(gained, hits, stars, self.slices(rows)), 1 - gained)
+        return Judgement(
+            ranking_metrics.by_slice(gained, hits, stars, self._slices(rows, wanted)), 1 - gained
+        )
 
     def error(self, loss: np.ndarray) -> np.ndarray:
         """Return it as it is: what NDCG lacks of 1."""
         return loss
 
-    def _held_out(self, rows: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return user, stars and pause of each movie held out."""
-        answers = pq.read_table(rows / splits.ANSWERS)
-        targets = pc.is_valid(answers[features.RATING.name])
+    def _slices(self, rows: Path, wanted: pa.Table) -> dict[str, Slice]:
+        targets = pc.is_valid(wanted[features.RATING.name])
         users = pq.read_table(rows / splits.QUESTIONS, columns=[features.UID.name]).filter(targets)
-        wanted = answers.filter(targets)
-        return (
+        held_out = wanted.filter(targets)
+        return ranking_metrics.slices(
             users[features.UID.name].to_numpy(),
-            wanted[features.RATING.name].to_numpy(),
-            wanted[leave_last_out.PAUSE].to_numpy(),
+            held_out[features.RATING.name].to_numpy(),
+            held_out[leave_last_out.PAUSE].to_numpy(),
         )
 
 
