@@ -68,10 +68,6 @@ class Bench:
         except ValueError as error:
             raise DatasetError(f"{self._dataset.folder}: no {split} split: {error}.") from error
 
-    def has_rows(self, split: str) -> bool:
-        """Return whether rows of one of `PROTOCOLS` were written before."""
-        return self._rows(split).exists()
-
     def result(self, name: str, split: str, seed: int) -> Result:
         """Return how good one model is on one split with one seed, measured now if it was not yet.
 
@@ -116,7 +112,7 @@ class Bench:
         return result
 
     def measured(self) -> list[Result]:
-        """Return every result, of whatever call, that holds for today's rows, code and configuration."""
+        """Return the results on what was prepared, of whatever call, that hold for today's code."""
         return [
             self._judged(found)
             for found in results.every(self._results)
@@ -209,9 +205,8 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
         bench = Bench(dataset, arguments.folder / dataset.name, models)
         bench.folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(bench.folder / ".lock", timeout=0):
-            for split in PROTOCOLS:
-                if split in protocols or bench.has_rows(split):
-                    bench.prepare(split)
+            for split in protocols:
+                bench.prepare(split)
             failed = 0
             for seed, (split, name) in itertools.product(arguments.seeds, pairs):
                 what = f"{name}, {split} split, seed {seed}"
@@ -222,15 +217,12 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                 except ModelFailedError as error:
                     failed += 1
                     say(f"{what}: {error}")
-            if measured := bench.measured():
-                kind = "generated" if dataset.generated else "real"
-                page = report.Report(
-                    f"{dataset.name} ({kind} data)", arguments.data, measured, bench.leads(measured)
-                )
-                for sheet in page.sheets():
-                    console.print(sheet.drawn())
-                page.write(bench.folder)
-                say(str(bench.folder / report.PAGE))
+            measured = bench.measured()
+            kind = "generated" if dataset.generated else "real"
+            found = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
+            for page in found.pages(arguments.splits, bench.leads(measured)):
+                console.print(page.sheet.drawn())
+                say(str(page.write(bench.folder)))
     except filelock.Timeout:
         print(f"another bench works in {bench.folder}; wait for it to end", file=sys.stderr)
         return ALREADY_RUNNING

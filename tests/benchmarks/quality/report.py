@@ -1,4 +1,4 @@
-"""The results as tables, on the terminal and in Markdown, and as plots.
+"""The results as pages: tables, on the terminal and in Markdown, and plots.
 
 Of each split there are a table and a plot of accuracy against training time; of the learning curve, a table
 and a plot of accuracy against the number of training ratings; of the presets, how near what is served comes
@@ -12,7 +12,7 @@ import io
 import itertools
 import platform
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from components.model_report import style
-from components.ratings_example_gen.config import ExampleGenConfig, SplitMethod
+from components.ratings_example_gen.config import SplitMethod
 from components.serving_validator.config import ServingValidatorConfig
 from serving import versions
 from tests.benchmarks.quality import ranking_metrics, rating_metrics
@@ -35,8 +35,7 @@ from tests.benchmarks.quality.protocols import LAST, PROTOCOLS, SHARES, SIZE
 from tests.benchmarks.quality.results import Result
 from tests.benchmarks.quality.slices import IDS, OVERALL, ROWS
 
-PAGE, CURVE = "report.md", "learning-curve.svg"
-PLOTS = {split: f"accuracy-{split}.svg" for split in PROTOCOLS if split not in SHARES}
+SERVED = "served"  # the page of it; the others are called as their split
 
 _MEGABYTE = 1e6
 _MARKERS = "osD^vP*X"
@@ -55,8 +54,8 @@ _HOW = {
     "is chosen after a pause, as it does in service where the ratings to fit are not of the same hour.",
 }
 _CURVE = (
-    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows; "
-    "100% are what the table of the random split says. A dash: not measured, or the Evaluator of the "
+    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows, the "
+    "same for all. A dash: not measured, or the Evaluator of the "
     "pipeline let no such model through. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
@@ -68,11 +67,16 @@ _LEAD = (
 _LEAD_NO_MOMENT = (
     "No moment: the sampled presets are asked without one; baselines that use the day have it all the same."
 )
+_READING = (
+    f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole pipeline, "
+    "and asked as it is served; the others are baselines, most of other packages, on the same test rows. "
+    "What each is, and what each column says: `tests/benchmarks/quality/README.md`. The best comes first."
+)
 _SERVED = (
     "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
-    "versions, the largest difference there of any rating from that of the training graph, by every "
-    f"signature, on {ServingValidatorConfig().rows:,} raw test rows, and of any score of `rank` from that of "
-    "the trained order:"
+    "versions (splits: {splits}), the largest difference there of any rating from that of the training "
+    f"graph, by every signature, on {ServingValidatorConfig().rows:,} raw test rows, and of any score of "
+    "`rank` from that of the trained order:"
 )
 _PRESETS, _OTHERS = "presets of this project", "baselines"
 _OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
@@ -203,118 +207,117 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """One page.
+
+    Args:
+      name: of its files, without an ending.
+      sheet: its first table, as the terminal shows it.
+      text: in Markdown.
+      plot: the SVG that the text shows, if any.
+    """
+
+    name: str
+    sheet: Sheet
+    text: str
+    plot: str | None = None
+
+    def write(self, folder: Path) -> Path:
+        """Write it, each file whole or not at all; return where the text is."""
+        if self.plot:
+            versions.replace(folder / plot_file(self.name), self.plot)
+        path = folder / f"{self.name}.md"
+        versions.replace(path, self.text)
+        return path
+
+
+def plot_file(name: str) -> str:
+    """Return what the plot of a page is called."""
+    return f"{name}.svg"
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
-    """All that was measured on one dataset.
+    """What was measured on one dataset.
 
     Args:
       title: names the dataset.
       data: what the bench was told of it; None if nothing.
-      results: one at least.
-      leads: of the best model, by split.
+      results: of every split that is wanted.
     """
 
-    def __init__(
-        self, title: str, data: str | None, results: list[Result], leads: dict[str, Leads] | None = None
-    ) -> None:
-        self._title = title
-        self._data = data
-        self._results = results
-        self._leads = leads or {}
-        self._splits = by_split(results)
-        self._curve = by_size(results)
+    title: str
+    data: str | None
+    results: list[Result]
 
-    def sheets(self) -> list[Sheet]:
-        """Return the tables for the terminal: of each split, of the learning curve, of what is served."""
-        sheets = [split_sheet(split, models, spread=False) for split, models in self._splits.items()]
-        if self._curve:
-            sheets.append(curve_sheet(self._curve))
-        return [*sheets, *self._served()]
+    def pages(self, splits: Iterable[str], leads: Mapping[str, Leads]) -> list[Page]:
+        """Return the pages of splits that there are results of, and of what is served if any is.
 
-    def write(self, folder: Path) -> None:
-        """Write the page and the plots, each whole or not at all; plots that it has no more are removed."""
-        drawn = {PLOTS[split]: accuracy_plot(split, models) for split, models in self._splits.items()}
-        if self._curve:
-            drawn[CURVE] = curve_plot(self._curve)
-        for name, plot in drawn.items():
-            versions.replace(folder / name, plot)
-        versions.replace(folder / PAGE, self.page())
-        for name in {*PLOTS.values(), CURVE} - drawn.keys():
-            (folder / name).unlink(missing_ok=True)
+        Args:
+          splits: of `SPLITS`.
+          leads: of the best model, by split.
+        """
+        models, curve = by_split(self.results), by_size(self.results)
+        pages = [self._split(split, models[split], leads[split]) for split in splits if split in models]
+        if SIZE in splits and curve:
+            pages.append(self._curve(curve))
+        sheet = served_sheet(self.results)
+        return [*pages, self._served(sheet)] if sheet.rows else pages
 
-    def page(self) -> str:
-        """Return the page, in Markdown."""
-        lines = [f"# Quality on {self._title}", "", "```sh", *self._commands(), "```", "", *self._reading()]
-        for split, models in self._splits.items():
-            sheet = split_sheet(split, models)
-            lines += [f"## {sheet.title}", "", f"{_HOW[split]} {_counts(models)}", "", *sheet.markdown(), ""]
-            lines += [f"![{_plot_title(split)}]({PLOTS[split]})", ""]
-            if leads := self._leads.get(split):
-                sheet = lead_sheet(next(iter(models)), leads)
-                lines += [f"### {sheet.title}", "", _how_ahead(split, leads), "", *sheet.markdown(), ""]
-        if self._curve:
-            sheet = curve_sheet(self._curve)
-            lines += [f"## {sheet.title}", "", _CURVE, "", *sheet.markdown(), ""]
-            lines += [f"![{_CURVE_TITLE}]({CURVE})", ""]
-        for sheet in self._served():
-            lines += [f"## {sheet.title}", "", _SERVED, "", *sheet.markdown(), ""]
-        return "\n".join(lines)
+    def _split(self, split: str, models: Models, leads: Leads) -> Page:
+        sheet = split_sheet(split, models)
+        lines = [
+            f"{_HOW[split]} {_counts(models)}",
+            "",
+            *sheet.markdown(),
+            "",
+            *_shown(split, _plot_title(split)),
+        ]
+        if leads:
+            ahead = lead_sheet(next(iter(models)), leads)
+            lines += [f"## {ahead.title}", "", _how_ahead(split, leads), "", *ahead.markdown(), ""]
+        text = self._text(sheet.title, split, models, lines)
+        return Page(split, split_sheet(split, models, spread=False), text, accuracy_plot(split, models))
 
-    def _served(self) -> list[Sheet]:
-        """Return the table of what is served, if any is."""
-        sheet = served_sheet(self._results)
-        return [sheet] if sheet.rows else []
+    def _curve(self, curve: Curve) -> Page:
+        sheet = curve_sheet(curve)
+        lines = [_CURVE, "", *sheet.markdown(), "", *_shown(SIZE, _CURVE_TITLE)]
+        models = {model: [*itertools.chain(*by_percent.values())] for model, by_percent in curve.items()}
+        return Page(SIZE, sheet, self._text(sheet.title, SIZE, models, lines), curve_plot(curve))
 
-    def _reading(self) -> list[str]:
-        """Return the lines that tell how to read the tables, and what is not in them."""
-        below = ExampleGenConfig().cold_below
+    def _served(self, sheet: Sheet) -> Page:
+        of = dict.fromkeys(result.split for result in self.results if result.largest_difference is not None)
+        lines = [f"# {sheet.title}, {self.title}", "", _SERVED.format(splits=", ".join(of)), ""]
+        return Page(SERVED, sheet, "\n".join([*lines, *sheet.markdown(), ""]))
+
+    def _text(self, title: str, split: str, models: Models, lines: list[str]) -> str:
+        results = itertools.chain(*models.values())
+        packages = f"presets: {_project_packages()}; baselines: {_baseline_packages()}"
+        return "\n".join(
+            [
+                *(f"# {title[0].upper()}{title[1:]}, {self.title}", ""),
+                *("```sh", *self._commands(split, models), "```", ""),
+                f"{_READING} {_machines(results)} Python {platform.python_version()}; {packages}.",
+                *("", *lines),
+            ]
+        )
+
+    def _commands(self, split: str, models: Models) -> list[str]:
+        """Return what measures it: a line for the models of the same seeds."""
+        by_seeds = collections.defaultdict(list)
+        for model, results in sorted(models.items()):
+            by_seeds[_seeds(results)].append(model)
+        data = f'DATA="{Path(self.data).name}" ' if self.data else ""
         return [
-            f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole "
-            "pipeline, and asked as it is served; the others are baselines, most of other packages, on the "
-            "same test rows. What each is: `tests/benchmarks/quality/README.md`. The best comes first.",
-            "",
-            "- Figures are means over the seeds of training, ± their standard deviation where it is not 0, "
-            "which is the bar in a plot. All seeds have the same rows; what other users would "
-            "change is in the tables of leads.",
-            "- RMSE and MAE are in stars. A cold user or movie has fewer than "
-            f"{below} ratings to fit; a dash stands where no such row is tested.",
-            "- RMSE, no moment: that of the same questions asked without a moment, which is about the end of "
-            "the ratings to fit. A dash stands for presets whose model takes no moment, and for baselines: "
-            "those that use the day always have it.",
-            "- AUC: how well 4 and 5 stars are told from fewer; no 3: without the test rows of 3 "
-            "stars, though the models are fitted to such ratings too.",
-            f"- {_NDCG} and recall@{ranking_metrics.TOP}: how high the movie held out stands among the first "
-            f"{ranking_metrics.TOP}; it is the only one that counts. Liked: of the users who then gave it "
-            f"{rating_metrics.HIGH:g} stars or more; after a pause: of those who had rated nothing for "
-            f"{ranking_metrics.PAUSE // 60} minutes. Stars of hits: the mean rating of those found there.",
-            "- s training: seconds of the wall, of the fastest seed; of a preset with the reading of the "
-            "examples and the export, of a baseline for the fit alone. MB: of a preset what a server loads, "
-            "of a baseline its parameters. ms a 1,000: milliseconds for 1,000 predictions, when all test "
-            "questions are asked, of the fastest seed.",
-            "- What was to choose of presets and baselines was chosen on validation rows. Those of the "
-            "random split are of all times, a tenth of that of the test rows of the split by time.",
-            "- Not measured: the memory that training takes; the time in which the hyperparameters were "
-            "found; the latency of a single request, for which there is `make bench-latency`.",
-            f"- {_machines(self._results)} Python {platform.python_version()}; presets: "
-            f"{_project_packages()}; baselines: {_baseline_packages()}.",
-            "",
+            f'make bench-quality {data}MODELS="{" ".join(names)}" SPLITS="{split}" SEEDS="{seeds}"'
+            for seeds, names in by_seeds.items()
         ]
 
-    def _commands(self) -> list[str]:
-        """Return what measures all of it: splits in one line where models and seeds are the same."""
-        shares = {SIZE: {model: by_percent[min(by_percent)] for model, by_percent in self._curve.items()}}
-        splits: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = collections.defaultdict(list)
-        for split, models in (self._splits | (shares if self._curve else {})).items():
-            by_seeds = collections.defaultdict(list)
-            for model, results in sorted(models.items()):
-                by_seeds[tuple(sorted(result.seed for result in results))].append(model)
-            for seeds, names in by_seeds.items():
-                splits[tuple(names), seeds].append(split)
-        data = f'DATA="{Path(self._data).name}" ' if self._data else ""
-        return [
-            f'make bench-quality {data}MODELS="{" ".join(names)}" SPLITS="{" ".join(measured)}" '
-            f'SEEDS="{" ".join(map(str, seeds))}"'
-            for (names, seeds), measured in splits.items()
-        ]
+
+def _shown(name: str, title: str) -> list[str]:
+    """Return the lines that show the plot of a page."""
+    return [f"![{title}]({plot_file(name)})", ""]
 
 
 def by_split(results: Iterable[Result]) -> dict[str, Models]:
@@ -322,7 +325,7 @@ def by_split(results: Iterable[Result]) -> dict[str, Models]:
     groups: dict[str, Models] = collections.defaultdict(lambda: collections.defaultdict(list))
     for result in results:
         groups[result.split][result.model].append(result)
-    return {split: _sorted(split, groups[split]) for split in PLOTS if split in groups}
+    return {split: _sorted(split, groups[split]) for split in PROTOCOLS if split in groups.keys() - SHARES}
 
 
 def _sorted(split: str, models: Models) -> Models:
@@ -416,7 +419,7 @@ def split_sheet(split: str, models: Models, *, spread: bool = True) -> Sheet:
 
 
 def _seeds(results: Iterable[Result]) -> str:
-    return " ".join(map(str, sorted(result.seed for result in results)))
+    return " ".join(map(str, sorted({result.seed for result in results})))
 
 
 def lead_sheet(best: str, leads: Leads) -> Sheet:

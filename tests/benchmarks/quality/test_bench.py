@@ -135,19 +135,19 @@ def test_each_is_measured_once_until_it_changes(data, constant, tmp_path, capsys
     assert more == pytest.approx(0.2)
     assert metrics(three)["rows"] == pytest.approx(300, abs=60)
 
-    (page,) = (tmp_path / "bench").glob("*/report.md")
+    (page,) = (tmp_path / "bench").glob("*/time.md")
     text = page.read_text()
     mean = (metrics(three)["rmse"] + metrics(found["time", "three", 2])["rmse"]) / 2
     assert f"| three | 0 2 | {mean:.4f} ± " in text
     assert text.index("| three |") < text.index("| nine |")
     assert f'make bench-quality DATA="{data.name}" MODELS="nine three" SPLITS="time" SEEDS="0 2"' in text
-    assert f"- Machine: {machine()}. Python 3.11." in text
+    assert f" Machine: {machine()}. Python 3.11." in text
     assert "myfm 0.3.6, scikit-surprise 1.1.5." in text
-    assert "![RMSE on the time split against seconds of training](accuracy-time.svg)" in text
-    assert "## Served" not in text
+    assert "![RMSE on the time split against seconds of training](time.svg)" in text
+    assert {path.name for path in page.parent.glob("*.*") if path.suffix} == {"time.md", "time.svg"}
     # Matplotlib notes in a comment what a path of letters says.
     assert {"<!-- three -->", "<!-- nine -->"} <= set(
-        map(str.strip, page.with_name("accuracy-time.svg").read_text().splitlines())
+        map(str.strip, page.with_name("time.svg").read_text().splitlines())
     )
     printed = capsys.readouterr().out
     assert "three, time split, seed 2: RMSE " in printed
@@ -171,7 +171,7 @@ def test_predictions_are_judged_anew_and_not_made_again(data, constant, tmp_path
     assert metrics(results(tmp_path / "bench")["time", "three", 0])["auc"] is None
     assert bench.main(models(constant), told) == 0
     assert len(runs(constant)) == 1
-    (page,) = (tmp_path / "bench").glob("*/report.md")
+    (page,) = (tmp_path / "bench").glob("*/time.md")
     (row,) = (line for line in page.read_text().splitlines() if line.startswith("| three |"))
     headings = page.read_text().split("| model | seeds")[1].splitlines()[0].split(" | ")
     assert row.split(" | ")[headings.index("AUC") + 1] == "-"
@@ -260,8 +260,9 @@ def test_orders_are_measured_beside_ratings(data, constant, tmp_path):
     recall = {name: metrics(found["last", name, 0])["recall_10"] for name in (*rankers, "three")}
     assert recall["three"] == 0
     assert min(recall["popularity"], recall["ease"]) > 0.1
-    page = next((tmp_path / "bench").glob("*/report.md")).read_text()
-    assert page.index("## random split") < page.index("## last split") < page.index("| three | 0 | 0.0000 |")
+    (folder,) = (tmp_path / "bench").glob("generated-*")
+    assert (folder / "random.md").read_text().startswith("# Random split, ")
+    assert "| three | 0 | 0.0000 |" in (folder / "last.md").read_text()
 
 
 def test_the_learning_curve_has_the_test_rows_of_the_random_split(data, tmp_path):
@@ -278,17 +279,18 @@ def test_the_learning_curve_has_the_test_rows_of_the_random_split(data, tmp_path
     assert metrics(whole)["rmse"] < metrics(least)["rmse"]
     assert metrics(whole, "cold users")["rows"] < metrics(least, "cold users")["rows"]
 
-    page = next((tmp_path / "bench").glob("*/report.md"))
+    (page,) = (tmp_path / "bench").glob("*/size.md")
+    assert not page.with_name("random.md").exists()
     rmse = [metrics(found[key])["rmse"] for key in sorted(found, key=lambda key: found[key].fitted_on)]
     assert "| model | seeds | 10% | 20% | 40% | 60% | 80% | 100% |" in page.read_text()
     assert f"| bias | 0 | {' | '.join(f'{value:.4f}' for value in rmse)} |" in page.read_text()
-    assert 'make bench-quality DATA="small" MODELS="bias" SPLITS="random size" SEEDS="0"' in page.read_text()
-    assert "<!-- ratings to fit -->" in page.with_name("learning-curve.svg").read_text()
-    # A later call for other splits leaves the curve on the page, and one with another seed as it was.
-    more = arguments(data, tmp_path, "--seeds", "1", "--splits", "time", "random")
-    assert bench.main(biases, more) == 0
-    assert "## Learning curve" in page.read_text()
-    assert f"| bias | 0 | {rmse[0]:.4f} |" in page.read_text()
+    assert 'make bench-quality DATA="small" MODELS="bias" SPLITS="size" SEEDS="0"' in page.read_text()
+    assert "<!-- ratings to fit -->" in page.with_name("size.svg").read_text()
+    # A later call for other splits leaves the page as it was.
+    text = page.read_text()
+    assert bench.main(biases, arguments(data, tmp_path, "--seeds", "1", "--splits", "random")) == 0
+    assert page.read_text() == text
+    assert "| bias | 0 1 |" in page.with_name("random.md").read_text()
 
 
 def judgement(rmse):
@@ -309,6 +311,12 @@ def of_model(name, *, seconds=1.0, rmse=0.9, **more):
         "largest_difference": None,
     }
     return Result(model=name, **(told | more))
+
+
+def page_text(results, split="random", leads=None, data=None):
+    """The page of a split."""
+    (page,) = report.Report("data", data, results).pages([split], {split: leads or {}})
+    return page.text
 
 
 def test_names_in_a_plot_do_not_overlap(monkeypatch):
@@ -339,10 +347,11 @@ def test_what_is_served_is_on_the_page():
         of_model("deepfm-best", largest_difference=difference) for difference in (2.4e-7, 7.2e-6, 4e-7)
     ]
     whole = report.Report("data", None, [*results, of_model("svd")])
-    assert [sheet.title for sheet in whole.sheets()] == ["random split", "Served"]
-    page = whole.page()
-    assert "on 1,000 raw test rows" in page
-    assert page[page.index("## Served") :].endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
+    of_split, served = whole.pages(["random"], {"random": {}})
+    assert (of_split.name, served.name) == ("random", "served")
+    assert "(splits: random)" in served.text
+    assert "on 1,000 raw test rows" in served.text
+    assert served.text.endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
 
 
 def test_the_page_counts_rows_and_whose_they_are():
@@ -350,7 +359,7 @@ def test_the_page_counts_rows_and_whose_they_are():
     assert (
         "1,000 ratings to fit, 900 for deepfm-notebook, which validate by the others; 10 test rows of "
         "7 users; of the rows, 5 of 2 cold users and 3 of 1 cold movies."
-    ) in report.Report("data", None, results).page()
+    ) in page_text(results)
 
 
 def test_the_page_has_a_command_for_each_set_of_models_and_seeds():
@@ -366,24 +375,18 @@ def test_the_page_has_a_command_for_each_set_of_models_and_seeds():
         )
         for seed in seeds
     ]
-    page = report.Report("data", "my/ml.zip", results).page()
-    assert page[page.index("```sh\n") :].split("\n```")[0].splitlines()[1:] == [
-        'make bench-quality DATA="ml.zip" MODELS="bias svd" SPLITS="random time" SEEDS="0 1"',
-        'make bench-quality DATA="ml.zip" MODELS="deepfm-best" SPLITS="time" SEEDS="2"',
-        'make bench-quality DATA="ml.zip" MODELS="svd" SPLITS="size" SEEDS="0"',
-    ]
-
-
-def test_a_plot_that_the_page_has_no_more_is_removed(tmp_path):
-    share = of_model("svd", split="size-10")
-    report.Report("data", None, [share, of_model("svd")]).write(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "report.md",
-        "learning-curve.svg",
-        "accuracy-random.svg",
+    told = {
+        split: page_text(results, split, data="my/ml.zip").split("```sh\n")[1].split("\n```")[0].splitlines()
+        for split in ("random", "time", "size")
     }
-    report.Report("data", None, [of_model("svd")]).write(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"report.md", "accuracy-random.svg"}
+    assert told == {
+        "random": ['make bench-quality DATA="ml.zip" MODELS="bias svd" SPLITS="random" SEEDS="0 1"'],
+        "time": [
+            'make bench-quality DATA="ml.zip" MODELS="bias svd" SPLITS="time" SEEDS="0 1"',
+            'make bench-quality DATA="ml.zip" MODELS="deepfm-best" SPLITS="time" SEEDS="2"',
+        ],
+        "size": ['make bench-quality DATA="ml.zip" MODELS="svd" SPLITS="size" SEEDS="0"'],
+    }
 
 
 def test_a_curve_ends_with_the_seeds_that_it_began_with():
@@ -405,23 +408,18 @@ def test_errors_without_a_moment_stand_beside_those_with_one():
     ).markdown()
     place = headings.split(" | ").index("RMSE, no moment")
     assert [row.split(" | ")[place] for row in rows[1:]] == ["0.8238", "-"]
-    assert "`myfm-day`" in report.Report("data", None, [told]).page()
+    assert "`myfm-day`" in page_text([told])
 
 
 def test_times_of_several_machines_are_told_apart():
     results = [of_model("svd"), dataclasses.replace(of_model("ease"), machine="1 core")]
-    assert (
-        "- Times are of different machines:  (svd); 1 core (ease). Python"
-        in report.Report("data", None, results).page()
-    )
+    assert "Times are of different machines:  (svd); 1 core (ease). Python" in page_text(results)
 
 
 def test_the_lead_of_the_best_is_on_the_page():
     ahead = {"svd": {"overall": Lead(0.01234, 0.011, 0.0136), "cold users": None}}
-    page = report.Report(
-        "data", None, [of_model("best", rmse=0.8), of_model("svd")], {"random": ahead}
-    ).page()
-    assert "### Lead of best\n" in page
+    page = page_text([of_model("best", rmse=0.8), of_model("svd")], leads=ahead)
+    assert "## Lead of best\n" in page
     assert "By how much the RMSE of the others is higher, " in page
     assert "| svd | 0.0123 (0.0110 to 0.0136) | - |\n" in page
     assert "No moment:" not in page
