@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipeline", "components", "serving", "schema", "tests")
 PAGES = [
     "README.md",
-    *sorted(str(p.relative_to(ROOT)) for f in FOLDERS for p in (ROOT / f).rglob("README.md")),
+    *sorted(str(p.relative_to(ROOT)) for f in FOLDERS for p in (ROOT / f).rglob("*.md")),
 ]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 MENTION = re.compile(r"`((?:deepfm|make) [^`\n]*)`")
 DEEPFM = typer.main.get_command(cli.app)
@@ -90,6 +91,17 @@ def test_each_command_of_a_page_is_one_that_there_is(page):
         assert unknown(words) == [], words
     for words in of("make", [*commands(text), *mentions(text)]):
         assert unused(words) == [], words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_of_a_page_leads_to_a_file(page):
+    links = LINK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_links_are_found():
+    text = "[a](b/c.md#d), ![e f](g.svg), [h](https://i.org/j), [k](#l)"
+    assert LINK.findall(text) == ["b/c.md", "g.svg"]
 
 
 def test_the_pages_have_commands():

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as in a run
@@ -55,6 +55,7 @@ class Bench:
         self._dataset = dataset
         self._models = models
         self._digests: dict[str, str] = {}
+        self._judged: dict[str, Result] = {}  # by measurement
         self._identities = {name: model.identity for name, model in models.items()}
 
     def prepare(self, split: str) -> None:
@@ -76,7 +77,7 @@ class Bench:
         """
         identity = self._identity(name, split)
         if found := results.find(self._results, split, name, seed, identity):
-            return self._judged(found)
+            return self._judge(found)
         if self._models[name].identity != self._identities[name]:
             raise ModelFailedError("its code was edited since the bench began; start it again")
         work = self._work(f"{split}-{name}-{seed}")
@@ -104,7 +105,7 @@ class Bench:
             predictions=answers.predictions,
         )
         try:
-            result = self._judged(measured)
+            result = self._judge(measured)
         except ValueError as error:
             raise ModelFailedError(f"its answers are none: {error}") from error
         measured.write(self._results)
@@ -114,20 +115,21 @@ class Bench:
     def measured(self) -> list[Result]:
         """Return the results on what was prepared, of whatever call, that hold for today's code."""
         return [
-            self._judged(found)
+            self._judge(found)
             for found in results.every(self._results)
             if found.model in self._models
             and found.split in self._digests
             and found.identity == self._identity(found.model, found.split)
         ]
 
-    def leads(self, measured: Iterable[Result]) -> dict[str, Leads]:
-        """Return how far the best model of each split is ahead, as `lead.of_split`."""
+    def leads(self, measured: Iterable[Result], splits: Collection[str]) -> dict[str, Leads]:
+        """Return how far the best model of each of these splits is ahead, as `lead.of_split`."""
         return {
             split: lead.of_split(
                 PROTOCOLS[split].slices(self._rows(split)), models, error=PROTOCOLS[split].error
             )
             for split, models in report.by_split(measured).items()
+            if split in splits
         }
 
     def _work(self, measurement: str) -> Path:
@@ -141,9 +143,12 @@ class Bench:
             shutil.rmtree(stopped, ignore_errors=True)
         return Path(tempfile.mkdtemp(prefix=f"{measurement}-", dir=folder))
 
-    def _judged(self, measured: Measurement) -> Result:
-        judge = functools.partial(PROTOCOLS[measured.split].judge, self._rows(measured.split))
-        return Result.of(measured, judge)
+    def _judge(self, measured: Measurement) -> Result:
+        name = f"{measured.split}-{measured.model}-{measured.seed}"
+        if name not in self._judged:
+            judge = functools.partial(PROTOCOLS[measured.split].judge, self._rows(measured.split))
+            self._judged[name] = Result.of(measured, judge)
+        return self._judged[name]
 
     @property
     def _results(self) -> Path:
@@ -219,8 +224,10 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
                     say(f"{what}: {error}")
             measured = bench.measured()
             kind = "generated" if dataset.generated else "real"
-            found = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
-            for page in found.pages(arguments.splits, bench.leads(measured)):
+            whole = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
+            for split in arguments.splits:
+                report.remove(split, bench.folder)  # no result on it may hold any more
+            for page in whole.pages(arguments.splits, bench.leads(measured, arguments.splits)):
                 console.print(page.sheet.drawn())
                 say(str(page.write(bench.folder)))
     except filelock.Timeout:

@@ -24,7 +24,10 @@ class Lead:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.by:.4f} ({self.low:.4f} to {self.high:.4f})"
+        by, low, high = (
+            f"{round(value, 4) + 0.0:.4f}" for value in dataclasses.astuple(self)
+        )  # no "-0.0000"
+        return f"{by} ({low} to {high})"
 
 
 Leads = dict[str, dict[str, Lead | None]]

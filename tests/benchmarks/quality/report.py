@@ -12,7 +12,7 @@ import io
 import itertools
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,10 @@ _HOW = {
     LAST: "The last rating of each user is held out. Each user asked about has every movie put in order, "
     "but for those rated before. A sampled preset is told the moment of the rating held out, most often "
     "seconds after the one before it, and goes on where the user was; without a moment it puts first what "
-    "is chosen after a pause, as it does in service where the ratings to fit are not of the same hour.",
+    "is chosen after a pause, as it does in service where the ratings to fit are not of the same hour. How "
+    "well a user is served who returns, the column after a pause says. Models are fitted to other users' "
+    "later ratings too, and not to a tenth of the ratings before those held out, which the pipeline keeps to "
+    "test.",
 }
 _CURVE = (
     "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows, the "
@@ -64,9 +67,7 @@ _LEAD = (
     "what holds 95% of the leads when the users are drawn anew, each with all of their rows, or for cold "
     "movies the movies. Where that holds 0, the lead may be chance."
 )
-_LEAD_NO_MOMENT = (
-    "No moment: the sampled presets are asked without one; baselines that use the day have it all the same."
-)
+_LEAD_NO_MOMENT = "No moment: the sampled presets are asked without one, and the others as before: {others}."
 _READING = (
     f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole pipeline, "
     "and asked as it is served; the others are baselines, most of other packages, on the same test rows. "
@@ -74,9 +75,9 @@ _READING = (
 )
 _SERVED = (
     "Each version that a preset pushed was loaded into a Session, as TensorFlow Serving loads it. Over all "
-    "versions (splits: {splits}), the largest difference there of any rating from that of the training "
-    f"graph, by every signature, on {ServingValidatorConfig().rows:,} raw test rows, and of any score of "
-    "`rank` from that of the trained order:"
+    "versions, the largest difference there of any rating from that of the training graph, by every "
+    f"signature, on {ServingValidatorConfig().rows:,} raw test rows, and of any score from that of the "
+    "trained order, where one user's `rank` has every movie:"
 )
 _PRESETS, _OTHERS = "presets of this project", "baselines"
 _OWNERS = {_PRESETS: ("o", "tab:blue"), _OTHERS: ("s", "dimgray")}  # their markers and colors
@@ -227,14 +228,24 @@ class Page:
         """Write it, each file whole or not at all; return where the text is."""
         if self.plot:
             versions.replace(folder / plot_file(self.name), self.plot)
-        path = folder / f"{self.name}.md"
-        versions.replace(path, self.text)
-        return path
+        versions.replace(folder / text_file(self.name), self.text)
+        return folder / text_file(self.name)
+
+
+def text_file(name: str) -> str:
+    """Return what the text of a page is called."""
+    return f"{name}.md"
 
 
 def plot_file(name: str) -> str:
     """Return what the plot of a page is called."""
     return f"{name}.svg"
+
+
+def remove(name: str, folder: Path) -> None:
+    """Remove a page, if it is there."""
+    for file in (text_file(name), plot_file(name)):
+        (folder / file).unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,19 +262,25 @@ class Report:
     data: str | None
     results: list[Result]
 
-    def pages(self, splits: Iterable[str], leads: Mapping[str, Leads]) -> list[Page]:
-        """Return the pages of splits that there are results of, and of what is served if any is.
+    def pages(self, splits: Collection[str], leads: Mapping[str, Leads]) -> list[Page]:
+        """Return the pages of splits that there are results of, and of what is served there if any is.
 
         Args:
           splits: of `SPLITS`.
           leads: of the best model, by split.
         """
-        models, curve = by_split(self.results), by_size(self.results)
-        pages = [self._split(split, models[split], leads[split]) for split in splits if split in models]
-        if SIZE in splits and curve:
-            pages.append(self._curve(curve))
-        sheet = served_sheet(self.results)
-        return [*pages, self._served(sheet)] if sheet.rows else pages
+        models: dict[str, Models] = {
+            split: found for split, found in by_split(self.results).items() if split in splits
+        }
+        pages = [self._split(split, of_split, leads[split]) for split, of_split in models.items()]
+        if SIZE in splits and (curve := by_size(self.results)):
+            models[SIZE] = {
+                model: [*itertools.chain(*by_percent.values())] for model, by_percent in curve.items()
+            }
+            pages.append(self._curve(curve, models[SIZE]))
+        presets = {split: _served(of_split) for split, of_split in models.items()}
+        sheet = served_sheet(presets)
+        return [*pages, self._served(sheet, presets)] if sheet.rows else pages
 
     def _split(self, split: str, models: Models, leads: Leads) -> Page:
         sheet = split_sheet(split, models)
@@ -280,38 +297,45 @@ class Report:
         text = self._text(sheet.title, split, models, lines)
         return Page(split, split_sheet(split, models, spread=False), text, accuracy_plot(split, models))
 
-    def _curve(self, curve: Curve) -> Page:
+    def _curve(self, curve: Curve, models: Models) -> Page:
         sheet = curve_sheet(curve)
         lines = [_CURVE, "", *sheet.markdown(), "", *_shown(SIZE, _CURVE_TITLE)]
-        models = {model: [*itertools.chain(*by_percent.values())] for model, by_percent in curve.items()}
         return Page(SIZE, sheet, self._text(sheet.title, SIZE, models, lines), curve_plot(curve))
 
-    def _served(self, sheet: Sheet) -> Page:
-        of = dict.fromkeys(result.split for result in self.results if result.largest_difference is not None)
-        lines = [f"# {sheet.title}, {self.title}", "", _SERVED.format(splits=", ".join(of)), ""]
-        return Page(SERVED, sheet, "\n".join([*lines, *sheet.markdown(), ""]))
+    def _served(self, sheet: Sheet, presets: Mapping[str, Models]) -> Page:
+        lines = [
+            *(f"# {sheet.title}, {self.title}", ""),
+            *("```sh", *self._commands(presets), "```", ""),
+            *(_SERVED, ""),
+            *(*sheet.markdown(), ""),
+        ]
+        return Page(SERVED, sheet, "\n".join(lines))
 
     def _text(self, title: str, split: str, models: Models, lines: list[str]) -> str:
-        results = itertools.chain(*models.values())
-        packages = f"presets: {_project_packages()}; baselines: {_baseline_packages()}"
+        results = [*itertools.chain(*models.values())]
+        packages = f"presets: {_project_packages()}; environment of the baselines: {_baseline_packages()}"
         return "\n".join(
             [
                 *(f"# {title[0].upper()}{title[1:]}, {self.title}", ""),
-                *("```sh", *self._commands(split, models), "```", ""),
+                *("```sh", *self._commands({split: models}), "```", ""),
                 f"{_READING} {_machines(results)} Python {platform.python_version()}; {packages}.",
                 *("", *lines),
             ]
         )
 
-    def _commands(self, split: str, models: Models) -> list[str]:
-        """Return what measures it: a line for the models of the same seeds."""
-        by_seeds = collections.defaultdict(list)
-        for model, results in sorted(models.items()):
-            by_seeds[_seeds(results)].append(model)
+    def _commands(self, splits: Mapping[str, Models]) -> list[str]:
+        """Return what measures it: splits in one line where models and seeds are the same."""
+        told: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
+        for split, models in splits.items():
+            by_seeds = collections.defaultdict(list)
+            for model, results in sorted(models.items()):
+                by_seeds[_seeds(results)].append(model)
+            for seeds, names in by_seeds.items():
+                told[" ".join(names), seeds].append(split)
         data = f'DATA="{Path(self.data).name}" ' if self.data else ""
         return [
-            f'make bench-quality {data}MODELS="{" ".join(names)}" SPLITS="{split}" SEEDS="{seeds}"'
-            for seeds, names in by_seeds.items()
+            f'make bench-quality {data}MODELS="{names}" SPLITS="{" ".join(of)}" SEEDS="{seeds}"'
+            for (names, seeds), of in told.items()
         ]
 
 
@@ -375,7 +399,12 @@ def _how_ahead(split: str, leads: Leads) -> str:
     """Return how to read the leads of a split."""
     told = _LEAD.format(figure=columns(split)[0].heading, worse="lower" if split == LAST else "higher")
     without_moment = any(OVERALL_NO_MOMENT in by_slice for by_slice in leads.values())
-    return f"{told} {_LEAD_NO_MOMENT}" if without_moment else told
+    others = (
+        "`ease-recent` goes on where the user was, though presets are asked for a return"
+        if split == LAST
+        else "those that use the day have it"
+    )
+    return f"{told} {_LEAD_NO_MOMENT.format(others=others)}" if without_moment else told
 
 
 def _machines(results: Iterable[Result]) -> str:
@@ -431,12 +460,27 @@ def lead_sheet(best: str, leads: Leads) -> Sheet:
     return Sheet(f"Lead of {best}", ["model", *next(iter(leads.values()))], rows)
 
 
-def served_sheet(results: Iterable[Result]) -> Sheet:
-    """Return the table of how near what is served comes to the training graph, a row a preset."""
+def _served(models: Models) -> Models:
+    """Return those of which a version was held against the training graph."""
+    found = {
+        model: [result for result in results if result.largest_difference is not None]
+        for model, results in models.items()
+    }
+    return {model: results for model, results in found.items() if results}
+
+
+def served_sheet(presets: Mapping[str, Models]) -> Sheet:
+    """Return the table of how near what is served comes to the training graph, a row a preset.
+
+    Args:
+      presets: by split.
+    """
     differences: dict[str, list[float]] = collections.defaultdict(list)
-    for result in results:
-        if result.largest_difference is not None:
-            differences[result.model].append(result.largest_difference)
+    for models in presets.values():
+        for model, results in models.items():
+            differences[model] += [
+                result.largest_difference for result in results if result.largest_difference is not None
+            ]
     rows = [
         [model, str(len(of_model)), f"{max(of_model):.0e}"] for model, of_model in sorted(differences.items())
     ]
@@ -447,10 +491,17 @@ def curve_sheet(curve: Curve) -> Sheet:
     """Return the table of the learning curve."""
     percents = sorted({percent for of_model in curve.values() for percent in of_model})
     rows = [
-        [model, _seeds(of_model[max(of_model)]), *(RMSE.text(of_model.get(p, [])) for p in percents)]
+        [model, _seeds(whole), *(_of_seeds(of_model.get(percent, []), len(whole)) for percent in percents)]
         for model, of_model in curve.items()
+        if (whole := of_model[max(of_model)])
     ]
     return Sheet("Learning curve", ["model", "seeds", *(f"{percent}%" for percent in percents)], rows)
+
+
+def _of_seeds(results: list[Result], seeds: int) -> str:
+    """Return the RMSE over the seeds; if some of them have none, of how many it is."""
+    text = RMSE.text(results)
+    return text if len(results) in (0, seeds) else f"{text} ({len(results)} of {seeds} seeds)"
 
 
 def accuracy_plot(split: str, models: Models) -> str:

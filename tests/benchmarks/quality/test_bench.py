@@ -185,6 +185,10 @@ def test_a_model_that_fails_is_named_and_the_others_go_on(data, constant, tmp_pa
     log = next((tmp_path / "bench").glob("*/work/time-none-0-*/run.log"))
     assert f"constant.py ended with status 1: AssertionError: no stars; see {log}" in printed
     assert list(results(tmp_path / "bench")) == [("time", "three", 0)]
+    assert len(list((tmp_path / "bench").glob("*/time.*"))) == 2
+    constant.write_text(CONSTANT + "assert False\n")  # so that no result holds any more, and none is made
+    assert bench.main(failing, told) == 1
+    assert not list((tmp_path / "bench").glob("*/time.*"))
 
 
 def test_a_slip_is_a_sentence(data, constant, tmp_path, capsys):
@@ -349,7 +353,7 @@ def test_what_is_served_is_on_the_page():
     whole = report.Report("data", None, [*results, of_model("svd")])
     of_split, served = whole.pages(["random"], {"random": {}})
     assert (of_split.name, served.name) == ("random", "served")
-    assert "(splits: random)" in served.text
+    assert 'make bench-quality MODELS="deepfm-best" SPLITS="random" SEEDS="0"' in served.text
     assert "on 1,000 raw test rows" in served.text
     assert served.text.endswith("---:|\n| deepfm-best | 3 | 7e-06 |\n")
 
@@ -401,6 +405,21 @@ def test_a_curve_ends_with_the_seeds_that_it_began_with():
     assert sheet.rows == [["svd", "0", "0.9000", "0.8000"]]
 
 
+def test_a_curve_says_where_seeds_are_missing():
+    results = [
+        of_model("svd", seed=seed, split=split, rmse=rmse)
+        for split, seed, rmse in (
+            ("size-10", 1, 0.9),
+            ("size-20", 0, 0.85),
+            ("size-20", 1, 0.87),
+            ("random", 0, 0.8),
+            ("random", 1, 0.8),
+        )
+    ]
+    (row,) = report.curve_sheet(report.by_size(results)).rows
+    assert row == ["svd", "0 1", "0.9000 (1 of 2 seeds)", "0.8600 ± 0.0141", "0.8000"]
+
+
 def test_errors_without_a_moment_stand_beside_those_with_one():
     told = of_model("deepfm-best", judgements={"second": judgement(0.81), "no_moment": judgement(0.8238)})
     headings, *rows = report.split_sheet(
@@ -423,6 +442,10 @@ def test_the_lead_of_the_best_is_on_the_page():
     assert "By how much the RMSE of the others is higher, " in page
     assert "| svd | 0.0123 (0.0110 to 0.0136) | - |\n" in page
     assert "No moment:" not in page
+
+
+def test_a_lead_of_nothing_has_no_sign():
+    assert str(Lead(-0.00004, -0.00123, 0.0008)) == "0.0000 (-0.0012 to 0.0008)"
 
 
 def test_a_column_is_mean_and_spread():
