@@ -35,6 +35,8 @@ NODES = (
     "ModelReport",
 )
 RATINGS = 12_000
+PRESET = "fast"  # like the default one, and trained sooner
+RUN = ("run", "--data=small", f"--preset={PRESET}")
 MOMENT = 1_000_000_000  # 2001-09-09 01:46:40 UTC
 
 
@@ -56,7 +58,7 @@ def project(new_project, tmp_path_factory):
 
 def run(project, *options):
     """Run the pipeline; return its summary and what it printed."""
-    status, printed = project.deepfm("run", "--data", "small", *options)
+    status, printed = project.deepfm(*RUN, *options)
     assert status == 0, printed
     return project.summary(), printed
 
@@ -116,7 +118,7 @@ def test_the_first_run_pushes_a_blessed_model_and_tells_all_of_it(project, first
         "reason": "no model was served before this one",
         "entries": {},
     }
-    train = PRESETS["default"].train
+    train = PRESETS[PRESET].train
     assert summary["sweeps"] == summary["kept_sweep"] == train.burn_in
     assert f"the mean of {train.sweeps} more sweeps" in Path(summary["report"]).read_text()
     assert summary["serving_validation"]["largest_difference"] < 1e-5
@@ -155,7 +157,7 @@ def test_a_job_service_and_workers_in_other_processes_give_the_same(project, fir
         f"--environment_config=sh -c 'echo $$ >> {workers}; exec {worker}'",
     )
     status, printed = project.deepfm(
-        "run", "--data", "small", "--runs", "portable", "--beam", "portable",
+        *RUN, "--runs", "portable", "--beam", "portable",
         *(f"--beam-option={option}" for option in options),
     )  # fmt: skip
     assert status == 0, printed
@@ -266,7 +268,7 @@ def test_runs_killed_at_a_node_are_taken_up_there(project, first):
     artifacts = project.home / "artifacts"
     killed = {}
     for node in ("Trainer", "Evaluator"):
-        killed[node] = project.kill_in(node, "run", "--data", "small", "--seed", "1")
+        killed[node] = project.kill_in(node, *RUN, "--seed", "1")
         assert project.executions()[node, "RUNNING"] == 1
     summary, _ = run(project, "--seed", "1")
     assert "Trainer" in summary["cached_nodes"]
@@ -284,7 +286,7 @@ def test_a_warm_run_begins_again_with_the_version_that_it_began_with(project, fi
     pushed = before["pushed_version"]
     assert pushed == max(versions.versions(before["serving_dir"]))
     assert before["start"]["version"] == pushed - 1
-    assert before["sweeps"] == 10  # fewer than of a cold start
+    assert before["sweeps"] == PRESETS[PRESET].train.warm_burn_in
     summary, _ = run(project, "--seed", "2")
     assert sorted(summary["cached_nodes"]) == sorted(NODES)
     assert summary["start"] == before["start"]
