@@ -13,6 +13,7 @@ _LIBRARIES = (
     "tfx",
     "tensorflow",
     "keras",
+    "keras-tuner",
     "numba",
     "numpy",
     "scipy",

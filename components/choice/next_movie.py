@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-NEVER = np.iinfo(np.int64).max  # `last` of an index that has no rating
+from components.deepfm.user_drift import NEVER
+
 GATES = 2  # of the start, the side fields' and a history's vectors: at once, and after a pause
 
 

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from components.choice.histories import Histories
-from components.choice.next_movie import NEVER, NextMovie
+from components.choice.next_movie import NextMovie
 from components.choice.training import ChoiceNetwork, histories_of_all, train
 from components.deepfm.fields import CategoricalField
+from components.deepfm.user_drift import NEVER
 from schema import features
 
 PAUSE_SECONDS = 3600  # after which a user comes back, and no longer goes through one page of movies

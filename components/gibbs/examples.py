@@ -35,7 +35,7 @@ class Examples:
           config: names the fields.
 
         Raises:
-          ValueError: a row is of an id outside the vocabulary.
+          ValueError: a row is of an id outside the vocabulary, or an entry of the vocabulary has no row.
         """
         transformed = Transformed(fn_args.transform_graph_path)
         train, valid = (

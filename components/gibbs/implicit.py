@@ -25,6 +25,9 @@ def implicit_embeddings(ratings: Ratings, rank: int, shrinkage: float) -> tuple[
     Returns:
       float32[users, rank] and float32[movies, rank].
 
+    Raises:
+      scipy.sparse.linalg.ArpackNoConvergence: no such directions were found within SciPy's limit of steps.
+
     Reference:
       Koren 2008, SVD++, https://doi.org/10.1145/1401890.1401944; Cremonesi et al. 2010, PureSVD,
       https://doi.org/10.1145/1864708.1864721.

@@ -25,6 +25,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Raises:
       RunStoppedError: what the base model carries for a warm start is damaged.
+      ValueError: the vocabularies are not of the rows that are fitted, as `Examples.read`.
     """
     model_config = DeepFMConfig.from_json(fn_args.custom_config["model_config"])
     config = GibbsConfig.from_json(fn_args.custom_config["train_config"])

@@ -40,7 +40,7 @@ class Side:
         """Return a side of a model that has the given fields, as found in rows that hold every entry.
 
         Raises:
-          ValueError: a row is of an id outside the vocabulary.
+          ValueError: a row is of an id outside the vocabulary, or an entry of the vocabulary has no row.
         """
         names = [feature.name for feature in others]
         table = next(field for field in categorical if field.name == identity.name)

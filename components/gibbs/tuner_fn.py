@@ -33,7 +33,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         of the search and of each trial, and `trials`, how many there are; `working_dir` gets the histories.
 
     Raises:
-      ValueError: a row is of an id outside the vocabulary.
+      ValueError: a row is of an id outside the vocabulary, or an entry of the vocabulary has no row.
     """
     model_config = DeepFMConfig.from_json(fn_args.custom_config["model_config"])
     config = GibbsConfig.from_json(fn_args.custom_config["train_config"])
