@@ -1,4 +1,4 @@
-"""The commands on all pages of the project are those that there are: each is parsed, and none is run."""
+"""The commands and links on all pages of the project are right; commands are parsed, and none is run."""
 
 import itertools
 import re

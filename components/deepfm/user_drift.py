@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 KEY_OF_USER = 2**32  # a key is index * KEY_OF_USER + timestamp, which is below it
-NEVER = np.iinfo(np.int64).max  # when an index without a rating has rated
+NEVER = np.iinfo(np.int64).max  # in place of a moment, for an index without a rating
 SECONDS_PER_DAY = 86_400.0
 _FIRST_KEY = -1  # no user's
 

@@ -32,7 +32,7 @@ from tests.benchmarks import warm_start
 
 FIRST, SECOND, THIRD = (datetime.date(2001, 1, number) for number in (1, 2, 3))
 ROOT = Path(__file__).parents[2]
-PRESET = "fast"  # like the default one, and trained sooner
+PRESET = "fast"  # sampled, as the default one is, but sooner
 KILLED_IN = ("RatingsExampleGen", "Trainer", "Pusher")
 
 

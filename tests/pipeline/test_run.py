@@ -35,7 +35,7 @@ NODES = (
     "ModelReport",
 )
 RATINGS = 12_000
-PRESET = "fast"  # like the default one, and trained sooner
+PRESET = "fast"  # sampled, as the default one is, but sooner
 RUN = ("run", "--data=small", f"--preset={PRESET}")
 MOMENT = 1_000_000_000  # 2001-09-09 01:46:40 UTC
 

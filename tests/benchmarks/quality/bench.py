@@ -37,7 +37,7 @@ from tests.benchmarks.quality.results import Measurement, Result
 with quiet_imports():
     from tests.benchmarks.quality.models import MODELS, RANKERS
 
-DEFAULT_SPLITS = ["random", "time", "last"]  # the learning curve takes longer than all of them
+DEFAULT_SPLITS = ["random", "time", "last"]  # the learning curve only if asked for
 TABLE_WIDTH = 130  # at least, where the output is no terminal
 
 
@@ -46,7 +46,7 @@ class Bench:
 
     Args:
       dataset: flat.
-      folder: keeps rows, results and report.
+      folder: keeps rows, results and pages.
       models: by name.
     """
 
@@ -122,14 +122,14 @@ class Bench:
             and found.identity == self._identity(found.model, found.split)
         ]
 
-    def leads(self, measured: Iterable[Result], splits: Collection[str]) -> dict[str, Leads]:
+    def leads(self, measured: Iterable[Result], wanted: Collection[str]) -> dict[str, Leads]:
         """Return how far the best model of each of these splits is ahead, as `lead.of_split`."""
         return {
             split: lead.of_split(
                 PROTOCOLS[split].slices(self._rows(split)), models, error=PROTOCOLS[split].error
             )
             for split, models in report.by_split(measured).items()
-            if split in splits
+            if split in wanted
         }
 
     def _work(self, measurement: str) -> Path:
@@ -225,9 +225,10 @@ def main(models: dict[str, Model] = MODELS, argv: list[str] | None = None) -> in
             measured = bench.measured()
             kind = "generated" if dataset.generated else "real"
             whole = report.Report(f"{dataset.name} ({kind} data)", arguments.data, measured)
-            for split in arguments.splits:
-                report.remove(split, bench.folder)  # no result on it may hold any more
-            for page in whole.pages(arguments.splits, bench.leads(measured, arguments.splits)):
+            pages = whole.pages(arguments.splits, bench.leads(measured, arguments.splits))
+            for name in {*arguments.splits, report.SERVED} - {page.name for page in pages}:
+                report.remove(name, bench.folder)  # no result on it holds any more
+            for page in pages:
                 console.print(page.sheet.drawn())
                 say(str(page.write(bench.folder)))
     except filelock.Timeout:

@@ -57,8 +57,8 @@ _HOW = {
     "test.",
 }
 _CURVE = (
-    "RMSE on the test rows of the random split, of models that were fitted on a share of its other rows, the "
-    "same for all. A dash: not measured, or the Evaluator of the "
+    "RMSE on the test rows of the random split, of models that got the same share of its other rows; "
+    "`gradient` and `notebook` validate by a part of it. A dash: not measured, or the Evaluator of the "
     "pipeline let no such model through. In the plot, baselines are dashed."
 )
 _CURVE_TITLE = "RMSE on the random split against ratings to fit"
@@ -67,7 +67,12 @@ _LEAD = (
     "what holds 95% of the leads when the users are drawn anew, each with all of their rows, or for cold "
     "movies the movies. Where that holds 0, the lead may be chance."
 )
-_LEAD_NO_MOMENT = "No moment: the sampled presets are asked without one, and the others as before: {others}."
+_LEAD_NO_MOMENT = "No moment: the sampled presets are asked without one, and the others as before."
+_AS_BEFORE = {
+    frozenset({"myfm-short", "myfm-day", "myfm-ordered"}): "Those of myFM that use the day have it",
+    frozenset({"ease-recent"}): "`ease-recent` goes on where the user was, though presets are asked for a "
+    "return",
+}
 _READING = (
     f"`{PRESET}…` are the presets of this project, each trained, exported and pushed by the whole pipeline, "
     "and asked as it is served; the others are baselines, most of other packages, on the same test rows. "
@@ -398,13 +403,10 @@ def _counts(models: Models) -> str:
 def _how_ahead(split: str, leads: Leads) -> str:
     """Return how to read the leads of a split."""
     told = _LEAD.format(figure=columns(split)[0].heading, worse="lower" if split == LAST else "higher")
-    without_moment = any(OVERALL_NO_MOMENT in by_slice for by_slice in leads.values())
-    others = (
-        "`ease-recent` goes on where the user was, though presets are asked for a return"
-        if split == LAST
-        else "those that use the day have it"
-    )
-    return f"{told} {_LEAD_NO_MOMENT.format(others=others)}" if without_moment else told
+    if not any(OVERALL_NO_MOMENT in by_slice for by_slice in leads.values()):
+        return told
+    others = "".join(f" {what}." for models, what in _AS_BEFORE.items() if models & leads.keys())
+    return f"{told} {_LEAD_NO_MOMENT}{others}"
 
 
 def _machines(results: Iterable[Result]) -> str:
@@ -475,14 +477,14 @@ def served_sheet(presets: Mapping[str, Models]) -> Sheet:
     Args:
       presets: by split.
     """
-    differences: dict[str, list[float]] = collections.defaultdict(list)
+    differences: dict[str, dict[tuple[str, int], float]] = collections.defaultdict(dict)
     for models in presets.values():
-        for model, results in models.items():
-            differences[model] += [
-                result.largest_difference for result in results if result.largest_difference is not None
-            ]
+        for result in itertools.chain(*models.values()):
+            if result.largest_difference is not None:
+                differences[result.model][result.split, result.seed] = result.largest_difference
     rows = [
-        [model, str(len(of_model)), f"{max(of_model):.0e}"] for model, of_model in sorted(differences.items())
+        [model, str(len(of_model)), f"{max(of_model.values()):.0e}"]
+        for model, of_model in sorted(differences.items())
     ]
     return Sheet("Served", ["model", "versions", "largest difference"], rows)
 
@@ -490,11 +492,12 @@ def served_sheet(presets: Mapping[str, Models]) -> Sheet:
 def curve_sheet(curve: Curve) -> Sheet:
     """Return the table of the learning curve."""
     percents = sorted({percent for of_model in curve.values() for percent in of_model})
-    rows = [
-        [model, _seeds(whole), *(_of_seeds(of_model.get(percent, []), len(whole)) for percent in percents)]
-        for model, of_model in curve.items()
-        if (whole := of_model[max(of_model)])
-    ]
+    rows = []
+    for model, of_model in curve.items():
+        every = [*itertools.chain(*of_model.values())]
+        seeds = len({result.seed for result in every})
+        rmse = (_of_seeds(of_model.get(percent, []), seeds) for percent in percents)
+        rows.append([model, _seeds(every), *rmse])
     return Sheet("Learning curve", ["model", "seeds", *(f"{percent}%" for percent in percents)], rows)
 
 
