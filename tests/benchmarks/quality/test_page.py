@@ -19,7 +19,7 @@ COLUMNS = {
     "seconds of training": ("random", "s training", 0),
     "MB served": ("random", "MB", 0),
 }
-UNTESTED = {"deepfm-gradient": "last", "myfm": "last", "deepctr-deepfm": "last", "ease-recent": "random time"}
+UNTESTED = {"myfm": "last", "ease-recent": "random time"}
 
 
 def table(lines):
