@@ -24,9 +24,8 @@ class Lead:
     high: float
 
     def __str__(self) -> str:
-        by, low, high = (
-            f"{round(value, 4) + 0.0:.4f}" for value in dataclasses.astuple(self)
-        )  # no "-0.0000"
+        # Adding 0.0 makes of "-0.0000" a "0.0000".
+        by, low, high = (f"{round(value, 4) + 0.0:.4f}" for value in dataclasses.astuple(self))
         return f"{by} ({low} to {high})"
 
 

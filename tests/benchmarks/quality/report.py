@@ -283,7 +283,7 @@ class Report:
                 model: [*itertools.chain(*by_percent.values())] for model, by_percent in curve.items()
             }
             pages.append(self._curve(curve, models[SIZE]))
-        presets = {split: _served(of_split) for split, of_split in models.items()}
+        presets = {split: _with_versions(of_split) for split, of_split in models.items()}
         sheet = served_sheet(presets)
         return [*pages, self._served(sheet, presets)] if sheet.rows else pages
 
@@ -462,7 +462,7 @@ def lead_sheet(best: str, leads: Leads) -> Sheet:
     return Sheet(f"Lead of {best}", ["model", *next(iter(leads.values()))], rows)
 
 
-def _served(models: Models) -> Models:
+def _with_versions(models: Models) -> Models:
     """Return those of which a version was held against the training graph."""
     found = {
         model: [result for result in results if result.largest_difference is not None]
@@ -475,13 +475,12 @@ def served_sheet(presets: Mapping[str, Models]) -> Sheet:
     """Return the table of how near what is served comes to the training graph, a row a preset.
 
     Args:
-      presets: by split.
+      presets: by split, those of `_with_versions`.
     """
     differences: dict[str, dict[tuple[str, int], float]] = collections.defaultdict(dict)
     for models in presets.values():
         for result in itertools.chain(*models.values()):
-            if result.largest_difference is not None:
-                differences[result.model][result.split, result.seed] = result.largest_difference
+            differences[result.model][result.split, result.seed] = result.largest_difference
     rows = [
         [model, str(len(of_model)), f"{max(of_model.values()):.0e}"]
         for model, of_model in sorted(differences.items())
